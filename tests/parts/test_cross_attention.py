@@ -1,0 +1,138 @@
+"""Cross-attention of units to the views."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zoo.errors import ConfigError
+from zoo.fusers.cross_attention import CrossAttention
+from zoo.parts import ViewSpec
+from zoo.types import Units, View
+
+SPECS = {"grid": ViewSpec(6, 4), "caption": ViewSpec(8, None)}
+
+
+def fuser(**settings: object) -> CrossAttention:
+    torch.manual_seed(0)
+    return CrossAttention(8, SPECS, **settings).eval()  # type: ignore[arg-type]
+
+
+def units(rows: int = 3) -> Units:
+    generator = torch.Generator().manual_seed(1)
+    start = torch.arange(5).expand(rows, 5)
+    return Units(
+        torch.randn(rows, 5, 8, generator=generator),
+        torch.ones(rows, 5, dtype=torch.bool),
+        torch.stack([start, start + 1], -1),
+    )
+
+
+def view(lengths: list[int], regions: int, width: int) -> View:
+    """Pictures with so many real regions; 0 = missing."""
+    generator = torch.Generator().manual_seed(width)
+    mask = torch.arange(regions) < torch.tensor(lengths).unsqueeze(1)
+    vectors = torch.randn(len(lengths), regions, width, generator=generator)
+    pooled = torch.randn(len(lengths), width, generator=generator)
+    return View(vectors * mask.unsqueeze(-1), pooled * mask.any(1, keepdim=True), mask)
+
+
+@pytest.mark.parametrize("feed_forward", [None, 16])
+def test_a_row_without_any_picture_comes_back_unchanged(feed_forward: int | None) -> None:
+    words = units(4)
+    views = {"grid": view([4, 0, 0, 4], 4, 6), "caption": view([0, 0, 3, 2], 3, 8)}
+    fused = fuser(feed_forward=feed_forward)(words, views)
+    assert torch.equal(fused.vectors[1], words.vectors[1])
+    for row in (0, 2, 3):
+        assert not torch.allclose(fused.vectors[row], words.vectors[row])
+    assert fused.vectors.isfinite().all()
+    assert fused.mask is words.mask
+    assert fused.spans is words.spans
+
+
+def test_no_picture_in_the_batch() -> None:
+    words = units()
+    words.vectors.requires_grad_()
+    module = fuser().train()
+    views = {"grid": view([0, 0, 0], 4, 6), "caption": view([0, 0, 0], 0, 8)}
+    fused = module(words, views)
+    assert torch.equal(fused.vectors, words.vectors)
+    fused.vectors.square().sum().backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all(), name
+    assert words.vectors.grad is not None
+    assert words.vectors.grad.isfinite().all()
+
+
+def test_padding_regions_change_nothing() -> None:
+    module, words = fuser(feed_forward=16), units()
+    grid, caption = view([4, 2, 0], 4, 6), view([1, 3, 2], 3, 8)
+    wider = View(
+        torch.cat([caption.regions, torch.full((3, 5, 8), 99.0)], 1),
+        caption.pooled,
+        torch.cat([caption.mask, torch.zeros(3, 5, dtype=torch.bool)], 1),
+    )
+    one = module(words, {"grid": grid, "caption": caption}).vectors
+    other = module(words, {"grid": grid, "caption": wider}).vectors
+    torch.testing.assert_close(one, other)
+
+
+def test_a_missing_view_is_not_looked_at() -> None:
+    module, words = fuser(), units()
+    caption = view([1, 3, 2], 3, 8)
+    absent = view([0, 0, 0], 4, 6)
+    noise = View(absent.regions + 9, absent.pooled + 9, absent.mask)
+    one = module(words, {"grid": absent, "caption": caption}).vectors
+    torch.testing.assert_close(one, module(words, {"grid": noise, "caption": caption}).vectors)
+
+
+@pytest.mark.parametrize("feed_forward", [None, 16])
+def test_every_parameter_gets_a_gradient(feed_forward: int | None) -> None:
+    module = fuser(feed_forward=feed_forward, dropout=0.0).train()
+    views = {"grid": view([4, 0, 4], 4, 6), "caption": view([2, 0, 3], 3, 8)}
+    target = torch.randn(3, 5, 8)
+    (module(units(), views).vectors * target).sum().backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_starts_close_to_a_layer_norm_of_the_units() -> None:
+    words = units()
+    views = {"grid": view([4, 4, 4], 4, 6), "caption": view([2, 1, 3], 3, 8)}
+    fused = fuser()(words, views).vectors
+    plain = torch.nn.functional.layer_norm(words.vectors, (8,))
+    assert (fused - plain).abs().mean() < 0.1 * plain.abs().mean()
+
+
+def test_is_torchs_own_multi_head_attention() -> None:
+    module, words = fuser(heads=2), units()
+    views = {"grid": view([4, 2, 3], 4, 6), "caption": view([2, 1, 3], 3, 8)}
+    layer = module.attention
+    reference = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    query, key, value = layer.query, layer.key, layer.value
+    reference.in_proj_weight.data = torch.cat([p.weight.data for p in (query, key, value)])
+    reference.in_proj_bias.data = torch.cat([query.bias.data, torch.randn(8), value.bias.data])
+    reference.out_proj.load_state_dict(layer.output.state_dict())
+    keys, masks = [], []
+    for name, seen in views.items():
+        rows = torch.cat([seen.pooled[:, None], seen.regions], 1)
+        keys.append(module.projections[name](rows))
+        masks += [seen.mask[:, :1], seen.mask]
+    looked_at = torch.cat(keys, 1)
+    missing = ~torch.cat(masks, 1)
+    attended = reference(words.vectors, looked_at, looked_at, key_padding_mask=missing)[0]
+    expected = layer.layer_norm(words.vectors + attended)
+    torch.testing.assert_close(module(words, views).vectors, expected)
+
+
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(ConfigError, match="`heads: 3` does not divide the units' width 8"):
+        fuser(heads=3)
+
+
+@pytest.mark.parametrize("level", ["token", "span"])
+def test_publishes_level_and_width(level: str) -> None:
+    module = fuser(level=level)
+    assert (module.level, module.width) == (level, 8)

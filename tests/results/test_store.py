@@ -1,0 +1,462 @@
+"""Runs are whole or not there, and never made twice."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoo.errors import ConfigError, DataError
+from zoo.evaluation.scores import Scores, score
+from zoo.results.files import write_atomic
+from zoo.results.store import (
+    Prediction,
+    RunRecord,
+    Store,
+    digest,
+    read_predictions,
+    read_run,
+    run_id,
+    score_predictions,
+    variant_id,
+    write_predictions,
+    write_run,
+)
+from zoo.types import Entity, Sample, ScoredEntity
+
+CONFIG = {"system": {"decoder": {"part": "crf"}}, "recipe": {"rate": 1e-5, "epochs": 8}}
+
+
+def record(**changes: Any) -> RunRecord:
+    seed = changes.get("seed", 1)
+    fields: dict[str, Any] = {
+        "id": run_id(CONFIG, "f" * 64, "s" * 64, seed),
+        "system": "bert-crf",
+        "dataset": "twitter2017",
+        "seed": seed,
+        "backbone": "minilm",
+        "recipe": "default",
+        "overrides": ["systems.bert-crf.decoder.scheme=BIOES"],
+        "config_hash": digest(CONFIG),
+        "data_fingerprint": "f" * 64,
+        "sources_hash": "s" * 64,
+        "tags": "lenient",
+        "versions": {"python": "3.11.9", "zoo": "0.1.0"},
+        "git": {"commit": "abc", "dirty": False},
+        "device": "cpu",
+        "command": "zoo run registry.yaml",
+        "started": datetime(2025, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
+        "seconds": {"train": 12.5, "total": 14.0},
+        "epochs": 8,
+        "best_epoch": 5,
+        "dev": Scores(10, 9, 8, {"PER": Scores(10, 9, 8)}),
+        "test": score([[Entity(0, 1, "PER")]], [[]], ["en"]),
+        "speed": {"train": 100.0, "predict": 300},
+        "parameters": {"trained": 10, "total": 20},
+        "text_only": True,
+    }
+    return RunRecord.model_validate(fields | changes)
+
+
+def put(store: Store, run: RunRecord) -> Path:
+    with store.lock(run), store.writer(run) as folder:
+        (folder / "config.yaml").write_text("seed: 1\n")
+        write_run(folder, run)
+    return store.folder(run)
+
+
+def everything(root: Path) -> list[str]:
+    """Every file below a folder except the locks."""
+    files = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in files if path.parts[0] != ".lock")
+
+
+# Ids ---------------------------------------------------------------------------------------------
+
+
+def test_run_id_is_canonical_and_depends_on_everything() -> None:
+    one = run_id({"a": 1, "b": {"c": "ß", "d": [1, 2]}}, "f", "s", 1)
+    assert one == run_id({"b": {"d": [1, 2], "c": "ß"}, "a": 1}, "f", "s", 1)
+    assert len(one) == 12
+    others = [
+        run_id({"a": 1, "b": {"c": "ß", "d": [2, 1]}}, "f", "s", 1),
+        run_id({"a": 1, "b": {"c": "ß", "d": [1, 2]}}, "g", "s", 1),
+        run_id({"a": 1, "b": {"c": "ß", "d": [1, 2]}}, "f", "t", 1),
+        run_id({"a": 1, "b": {"c": "ß", "d": [1, 2]}}, "f", "s", 2),
+        run_id({"a": 1, "b": {"c": "ß", "d": [1, 2]}}, "fs", "", 1),
+    ]
+    assert len({one, *others}) == 6
+
+
+def test_ids_stay_what_they_are() -> None:
+    """Stored runs are found by these: a change here would orphan every one of them."""
+    assert run_id({"a": [1, 2.5, None, True, "é"]}, "f", "s", 3) == "d3596149e40e"
+    assert variant_id(digest({"a": 1}), "f", "s") == "29f745de6b35"
+
+
+def test_seeds_share_a_variant() -> None:
+    assert record(seed=1).variant == record(seed=2).variant
+    assert record(seed=1).variant != record(data_fingerprint="0" * 64).variant
+    assert record(seed=1).variant != record(sources_hash="0" * 64).variant
+    assert record(seed=1).id != record(seed=2).id
+
+
+# Records -----------------------------------------------------------------------------------------
+
+
+def test_record_comes_back_as_it_was(tmp_path: Path) -> None:
+    store, run = Store(tmp_path), record()
+    assert not store.complete(run)
+    folder = put(store, run)
+    assert folder == tmp_path / "runs" / "bert-crf" / "twitter2017" / f"1-{run.id}"
+    assert store.complete(run)
+    assert store.read(run) == run
+    assert store.load_runs() == [run]
+    stored = json.loads((folder / "run.json").read_text())
+    assert stored["dev"]["f1"] == pytest.approx(2 * 8 / 19 * 100)
+    assert stored["test"]["per_language"]["en"]["per_type"]["PER"]["gold"] == 1
+
+
+def test_no_runs(tmp_path: Path) -> None:
+    assert Store(tmp_path / "nothing").load_runs() == []
+    assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": "1"}, "seed: Input should be a valid integer"),
+        ({"sede": 1}, "sede: Extra inputs are not permitted"),
+        ({"id": None}, "id: Input should be a valid string"),
+        ({"test": {"gold": 1}}, "test: Value error, scores need a count `predicted`"),
+        ({"tags": "loose"}, "tags: Input should be 'lenient' or 'strict'"),
+        ({"started": "yesterday"}, "started: Input should be a valid datetime"),
+    ],
+)
+def test_broken_record_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    store = Store(tmp_path)
+    path = put(store, record()) / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError) as caught:
+        store.load_runs()
+    assert len(caught.value.problems) == 1
+    line = caught.value.problems[0]
+    assert line.startswith(f"{path}: {message}")
+    assert "delete the folder" in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"id": NaN}'])
+def test_torn_record_is_named(tmp_path: Path, content: bytes) -> None:
+    store = Store(tmp_path)
+    put(store, record(seed=2))
+    path = put(store, record()) / "run.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"^[^\n]*run\.json: [^\n]+$"):
+        store.load_runs()
+
+
+def test_every_broken_record_is_named_at_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for seed in (1, 2, 3):
+        (put(store, record(seed=seed)) / "run.json").write_text("{}")
+    with pytest.raises(DataError) as caught:
+        store.load_runs()
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", ".hidden", "a\\b"])
+def test_names_stay_inside_the_results(tmp_path: Path, name: str) -> None:
+    for change in ({"system": name}, {"dataset": name}):
+        with pytest.raises(ConfigError, match="can't name a folder"):
+            Store(tmp_path).folder(record(**change))
+
+
+# Whole or not there ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_interruption_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    store, run = Store(tmp_path), record()
+
+    def interrupted() -> None:
+        with store.lock(run), store.writer(run) as folder:
+            write_run(folder, run)
+            assert not store.complete(run)
+            assert store.load_runs() == []
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert everything(tmp_path) == []
+    put(store, run)
+    assert store.complete(run)
+
+
+def test_interruption_keeps_the_run_it_would_have_replaced(tmp_path: Path) -> None:
+    store, run = Store(tmp_path), record()
+    put(store, run)
+
+    def interrupted() -> None:
+        with store.lock(run), store.writer(run) as folder:
+            write_run(folder, record(device="other"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
+    assert store.read(run) == run
+    new = record(device="other")
+    put(store, new)
+    assert store.load_runs() == [new]
+    assert len(everything(tmp_path)) == 2
+
+
+def test_run_without_record_is_refused(tmp_path: Path) -> None:
+    store, run = Store(tmp_path), record()
+    with pytest.raises(FileNotFoundError, match=r"run\.json"), store.lock(run), store.writer(run):
+        pass
+    assert everything(tmp_path) == []
+
+
+def test_kill_leaves_nothing_that_is_read(tmp_path: Path) -> None:
+    store, run = Store(tmp_path), record()
+    program = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
+        "from pathlib import Path; from zoo.results.store import *\n"
+        "run = RunRecord.model_validate_json(sys.stdin.read()); store = Store(Path(sys.argv[1]))\n"
+        "with store.lock(run), store.writer(run) as folder:\n"
+        "    write_run(folder, run); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    repository = str(Path(__file__).parents[2])
+    child = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), repository],
+        input=run.model_dump_json(),
+        text=True,
+        check=False,
+    )
+    assert child.returncode == -9
+    assert everything(tmp_path) == [f"runs/bert-crf/twitter2017/.1-{run.id}.tmp/run.json"]
+    assert not store.complete(run)
+    assert store.load_runs() == []
+    folder = put(store, run)  # the lock is free, the remains are cleared away
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_run_lost_between_the_two_renames_comes_back(tmp_path: Path) -> None:
+    store, run = Store(tmp_path), record()
+    folder = put(store, run)
+    folder.rename(folder.with_name(f".{folder.name}.old"))
+    assert not store.complete(run)
+    with store.lock(run):
+        assert store.read(run) == run
+
+
+# Two processes -----------------------------------------------------------------------------------
+
+
+def make_once(root: Path, run: RunRecord, log: Path, start: Any) -> None:
+    store = Store(root)
+    start.wait()
+    with store.lock(run):
+        if not store.complete(run):
+            with store.writer(run) as folder:
+                with log.open("a") as file:
+                    file.write("made\n")
+                time.sleep(0.2)
+                write_run(folder, run)
+
+
+def test_two_processes_make_a_run_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    start, log, run = context.Barrier(2), tmp_path / "log", record()
+    arguments = (tmp_path / "results", run, log, start)
+    processes = [context.Process(target=make_once, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+        assert process.exitcode == 0
+    assert log.read_text() == "made\n"
+    assert Store(tmp_path / "results").load_runs() == [run]
+
+
+def test_waiting_is_told_and_other_runs_are_free(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    held, release = context.Event(), context.Event()
+    store, run = Store(tmp_path), record()
+
+    def hold() -> None:
+        with store.lock(run):
+            held.set()
+            release.wait(30)
+
+    process = context.Process(target=hold)
+    process.start()
+    assert held.wait(30)
+    with store.lock(record(seed=2), on_wait=lambda: pytest.fail("nobody makes seed 2")):
+        pass
+    with store.lock(run, on_wait=release.set):
+        assert release.is_set()
+    process.join(30)
+    assert process.exitcode == 0
+
+
+# Predictions -------------------------------------------------------------------------------------
+
+SAMPLES = [
+    Sample("7", ("Kevin", "Durant", "!"), (Entity(0, 2, "PER"),)),
+    Sample("8\u2028é", ("no",), (), language="de"),
+]
+PREDICTED = [[ScoredEntity(0, 2, "PER", 1 / 3), ScoredEntity(2, 3, "LOC", 1.0)], []]
+
+
+def test_predictions_file(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.test.jsonl"
+    write_predictions(path, SAMPLES, PREDICTED)
+    assert path.read_bytes().decode() == (
+        '{"id": "7", "gold": [[0, 2, "PER"]], '
+        '"predicted": [[0, 2, "PER", 0.333333], [2, 3, "LOC", 1.0]]}\n'
+        '{"id": "8\u2028é", "language": "de", "gold": [], "predicted": []}\n'
+    )
+    predictions = read_predictions(path)
+    assert predictions == [
+        Prediction(
+            "7",
+            (Entity(0, 2, "PER"),),
+            (ScoredEntity(0, 2, "PER", 0.333333), ScoredEntity(2, 3, "LOC", 1.0)),
+        ),
+        Prediction("8\u2028é", (), (), "de"),
+    ]
+    assert isinstance(predictions[0].gold[0], Entity)
+    ours = score_predictions(predictions)
+    assert ours == score([s.entities for s in SAMPLES], PREDICTED, [None, "de"])
+
+
+def test_predictions_must_be_as_many_as_the_samples(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        write_predictions(tmp_path / "p.jsonl", SAMPLES, PREDICTED[:1])
+    assert everything(tmp_path) == []
+
+
+def test_a_probability_that_is_no_number_is_not_stored(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_predictions(
+            tmp_path / "p.jsonl", SAMPLES[:1], [[ScoredEntity(0, 1, "X", float("nan"))]]
+        )
+
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 9), st.integers(1, 4), st.text(min_size=1, max_size=3)), max_size=3
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(), SPANS, SPANS, st.floats(0, 1), st.none() | st.text(max_size=3)),
+        unique_by=lambda row: row[0],
+        max_size=5,
+    )
+)
+def test_predictions_come_back(tmp_path_factory: pytest.TempPathFactory, rows: Any) -> None:
+    path = tmp_path_factory.mktemp("predictions") / "p.jsonl"
+    samples = [
+        Sample(name, ("w",), tuple(Entity(s, s + w, t) for s, w, t in gold), language=language)
+        for name, gold, _, _, language in rows
+    ]
+    predicted = [
+        [ScoredEntity(s, s + w, t, round(p, 6)) for s, w, t in found] for _, _, found, p, _ in rows
+    ]
+    write_predictions(path, samples, predicted)
+    first = path.read_bytes()
+    back = read_predictions(path)
+    assert [(p.id, p.gold, list(p.predicted), p.language) for p in back] == [
+        (s.id, s.entities, found, s.language) for s, found in zip(samples, predicted, strict=True)
+    ]
+    write_predictions(path, samples, [list(p.predicted) for p in back])
+    assert path.read_bytes() == first
+
+
+GOOD = '{"id": "1", "gold": [], "predicted": []}'
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("{", 1),
+        (GOOD + "\n\n", 2),
+        (GOOD + "\n" + GOOD, 2),
+        (GOOD + "\n[]", 2),
+        ('{"id": 1, "gold": [], "predicted": []}', 1),
+        ('{"id": "1", "gold": []}', 1),
+        ('{"id": "1", "gold": [], "predicted": [], "words": []}', 1),
+        ('{"id": "1", "gold": [[0, 1]], "predicted": []}', 1),
+        ('{"id": "1", "gold": [[1, 1, "PER"]], "predicted": []}', 1),
+        ('{"id": "1", "gold": [[-1, 1, "PER"]], "predicted": []}', 1),
+        ('{"id": "1", "gold": [[0, 1.5, "PER"]], "predicted": []}', 1),
+        ('{"id": "1", "gold": [], "predicted": [[0, 1, "PER"]]}', 1),
+        ('{"id": "1", "gold": [], "predicted": [[2, 1, "PER", 0.5]]}', 1),
+        ('{"id": "1", "gold": [], "predicted": [[0, 1, "PER", NaN]]}', 1),
+    ],
+)
+def test_broken_predictions_name_file_and_line(tmp_path: Path, text: str, line: int) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_predictions(path)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_predictions_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"p\.jsonl: No such file"):
+        read_predictions(tmp_path / "p.jsonl")
+    with pytest.raises(DataError, match=r"run\.json: No such file"):
+        read_run(tmp_path)
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+def test_write_atomic(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.txt"
+    write_atomic(path, "é\n")
+    assert path.read_bytes() == "é\n".encode()
+    write_atomic(path, b"\x00")
+    assert path.read_bytes() == b"\x00"
+    assert everything(tmp_path) == ["a/b.txt"]
+
+
+def test_write_atomic_keeps_the_old_file_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "b.txt"
+    write_atomic(path, "old")
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.results.files.os.replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert everything(tmp_path) == ["b.txt"]
+
+
+def test_no_torch() -> None:
+    """Results can be read where nothing is trained."""
+    program = (
+        "import sys, zoo.results.tables, zoo.evaluation.scores; sys.exit('torch' in sys.modules)"
+    )
+    repository = Path(__file__).parents[2]
+    assert (
+        subprocess.run([sys.executable, "-c", program], cwd=repository, check=False).returncode == 0
+    )

@@ -1,0 +1,1 @@
+"""Aligners: bring text and picture together before they are fused."""

@@ -1,0 +1,117 @@
+"""From a validated specification to a system: the only place that knows widths."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.config import SystemSpec
+from zoo.encoders.frozen import Frozen
+from zoo.parts import ImageEncoder, ViewSpec
+from zoo.schema import Part, supplied
+from zoo.system import System
+from zoo.types import Sample, Splits
+
+_PART_PACKAGES = ("zoo.encoders", "zoo.aligners", "zoo.fusers", "zoo.decoders")
+
+
+def build(spec: SystemSpec, train: Iterable[Sample], cache: Path) -> System:
+    """Assemble a system.
+
+    Args:
+        train: the training split: vocabularies and entity types are learnt from it alone.
+        cache: the folder for features of frozen image encoders.
+
+    Raises:
+        ConfigError: a part refuses its settings, or its weights can't be loaded.
+    """
+    train = list(train)
+    words = Counter(word for sample in train for word in sample.words)
+    types = sorted({entity.type for sample in train for entity in sample.entities})
+    known: dict[str, Any] = {"words": words, "types": types}
+    encoder = spec.text or spec.joint
+    assert encoder is not None, "a validated system has a text or a joint encoder"
+    text = make(encoder, known, cache)
+    views: dict[str, ImageEncoder] = {
+        name: make(part, known, cache) for name, part in spec.views.items()
+    }
+    known["width"] = known["text_width"] = text.width
+    known["views"] = getattr(text, "view_specs", None) or {
+        name: ViewSpec(view.width, view.regions) for name, view in views.items()
+    }
+    aligner = make(spec.aligner, known, cache) if spec.aligner else None
+    fuser = make(spec.fuser, known, cache) if spec.fuser else None
+    known["fused"] = fuser.width if fuser else text.width
+    if fuser and fuser.level == "token":
+        known["width"] = fuser.width
+    decoder = make(spec.decoder, known, cache)
+    return System(text, views, aligner, fuser, decoder, spec.loss_weights)
+
+
+def make(part: Part, known: Mapping[str, Any], cache: Path) -> Any:
+    """Build one part: nested parts first, then the constructor with what it asks for."""
+    nested = {name: make(child, known, cache) for name, child in part.nested.items()}
+    given = {name: known[name] for name in supplied(part.cls)}
+    built = part.cls(**given, **part.settings, **nested)
+    if part.frozen and isinstance(built, ImageEncoder):
+        return Frozen(built, cache)
+    if part.frozen:
+        freeze(built)
+    return built
+
+
+def freeze(module: Any) -> None:
+    """No gradient, and eval mode for good."""
+    module.requires_grad_(False)
+    module.eval()
+    module.train = lambda mode=True: module
+
+
+def read_data(part: Part, root: Path) -> Splits:
+    """Read a dataset. Raises DataError."""
+    splits: Splits = reader(part, root).read()
+    return splits
+
+
+def reader(part: Part, root: Path) -> Any:
+    """Build a reader; ``root`` is the folder that data paths are relative to."""
+    return make(part, {"root": root}, root)
+
+
+def sources(spec: SystemSpec) -> str:
+    """SHA-256 of the source of the parts used and of the modules of parts they import.
+
+    Comments, formatting and docstrings don't count: they can't change a result.
+    """
+    own = {nested.cls.__module__ for _, part in spec.parts for nested in part.walk()}
+    queue, seen = sorted(own), set[str]()
+    while queue:
+        name = queue.pop()
+        if name not in seen and (name in own or name.rpartition(".")[0] in _PART_PACKAGES):
+            seen.add(name)
+            members = vars(sys.modules[name]).values()
+            queue += {home for m in members if (home := getattr(m, "__module__", None))}
+    digest = hashlib.sha256()
+    for name in sorted(seen):
+        digest.update(f"{name}\0{_code(inspect.getsource(sys.modules[name]))}\0".encode())
+    return digest.hexdigest()
+
+
+def _code(source: str) -> str:
+    """The source without comments, formatting and docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and isinstance(body, list)
+            and ast.get_docstring(node) is not None
+        ):
+            node.body = body[1:] or [ast.Pass()]
+    return ast.unparse(tree)

@@ -1,0 +1,88 @@
+"""The command line: one file a verb, nothing but arguments and printing.
+
+Verbs are imported when used: ``zoo --help`` needs neither torch nor rich.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+import zoo
+from zoo.errors import RunError, ZooError
+
+VERBS = {
+    "init": "Write the shipped registry.yaml into a folder.",
+    "run": "Train and score the systems of a registry; print the leaderboard.",
+    "list": "List the registered parts, or those of one kind.",
+    "show": "Show a system: its resolved YAML, parts, citations and parameters.",
+    "leaderboard": "Make the leaderboard anew from the stored runs.",
+    "data": "List, count and check the datasets of a registry.",
+    "score": "Score a prediction file against a gold file.",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module = importlib.import_module(f"zoo.cli.{name}_")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from zoo.registry import near
+
+            raise click.UsageError(f"unknown command `{args[0]}`{near(args[0], VERBS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(zoo.__version__, prog_name="zoo")
+def cli() -> None:
+    """The open research zoo for multimodal named entity recognition."""
+
+
+def main() -> None:
+    """The entry point. Exit codes: 0 all well, 1 a run failed, 2 wrong use, 130 interrupted."""
+    try:
+        status = cli.main(prog_name="zoo", standalone_mode=False)
+    except click.UsageError as error:
+        fail(2, error.format_message(), hint=f"see `{_path(error)} --help`")
+    except click.ClickException as error:
+        fail(2, error.format_message())
+    except ZooError as error:
+        fail(1 if isinstance(error, RunError) else 2, *error.problems)
+    except (KeyboardInterrupt, click.Abort):
+        fail(130, "interrupted; nothing is lost: the same command resumes")
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _path(error: click.UsageError) -> str:
+    return error.ctx.command_path if error.ctx else "zoo"
+
+
+def fail(code: int, *problems: str, hint: str = "") -> None:
+    """Print one line a problem to standard error and exit."""
+    for problem in problems:
+        click.echo(f"zoo: {problem}", err=True)
+    if hint:
+        click.echo(f"zoo: {hint}", err=True)
+    sys.exit(code)

@@ -1,0 +1,44 @@
+"""``zoo leaderboard``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo.cli.options import many
+
+
+@click.command("leaderboard")
+@click.option(
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The results folder to read and write.",
+)
+@many("dataset", "Show only this dataset (the files hold all). Repeatable.")
+@click.option("--details", is_flag=True, help="Show all columns.")
+def command(results: Path, datasets: tuple[str, ...], details: bool) -> None:
+    """Make leaderboard.{md,csv,tex,json} anew from the stored runs, and show them."""
+    from rich.console import Console
+
+    from zoo.errors import DataError
+    from zoo.registry import near
+    from zoo.results.store import Store
+    from zoo.results.tables import leaderboard, render, write
+
+    runs = Store(results).load_runs()
+    if not runs:
+        raise DataError(f"{results}: no stored runs; `zoo run registry.yaml` makes some")
+    known = {run.dataset for run in runs}
+    for name in datasets:
+        if name not in known:
+            raise DataError(f"--dataset {name}: no stored run on it{near(name, known)}")
+    tables = leaderboard(runs)
+    write(tables, results)
+    console = Console()
+    for table in tables:
+        if not datasets or table.facts["dataset"] in datasets:
+            console.print(render(table, details))

@@ -1,0 +1,25 @@
+"""``zoo list [KIND]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo import registry
+from zoo.cli.options import PLUGIN
+from zoo.errors import ConfigError
+
+
+@click.command("list")
+@click.argument("kind", required=False)
+@PLUGIN
+def command(kind: str | None, plugins: tuple[Path, ...]) -> None:
+    """List the registered parts, or those of one KIND."""
+    for plugin in plugins:
+        registry.load_plugin_file(plugin)
+    if kind is not None and kind not in registry.KINDS:
+        raise ConfigError(f"unknown kind `{kind}`{registry.near(kind, registry.KINDS)}")
+    for each in [kind] if kind else registry.KINDS:
+        names = registry.names(each)
+        click.echo(f"{each}: {', '.join(names) if names else '(none yet)'}")

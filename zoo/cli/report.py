@@ -1,0 +1,84 @@
+"""How runs are shown while they go: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from zoo.engines.local import Job
+    from zoo.results.store import RunRecord
+    from zoo.training.loop import Row
+
+
+class ConsoleReport:
+    """Progress over all epochs of all runs, with the time left; one line for each finished run."""
+
+    def __init__(self, console: Console, jobs: int, epochs: int) -> None:
+        self.console, self.jobs, self.begun, self.seen = console, jobs, 0, 0
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.task = self.progress.add_task("", total=epochs)
+
+    def __enter__(self) -> ConsoleReport:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _name(self, job: Job) -> str:
+        return f"[{self.begun}/{self.jobs}] {job.system} on {job.dataset}, seed {job.seed}"
+
+    def begin(self, job: Job) -> None:
+        self.begun += 1
+        self.seen = 0
+        self.progress.update(self.task, description=self._name(job))
+
+    def epoch(self, job: Job, row: Row) -> None:
+        self.seen += 1
+        self.progress.advance(self.task)
+        if not self.console.is_terminal:
+            self._line(
+                f"{self._name(job)}: epoch {row['epoch']}/{job.plan.recipe.epochs}, "
+                f"loss {row['loss']:.4f}, dev F1 {row['dev_f1']:.2f}, {row['seconds']:.1f} s"
+            )
+
+    def end(self, job: Job, record: RunRecord) -> None:
+        self.progress.advance(self.task, job.plan.recipe.epochs - self.seen)
+        self._line(
+            f"{self._name(job)}: test F1 {record.test.f1:.2f}, "
+            f"best epoch {record.best_epoch}, {record.seconds['total']:.0f} s"
+        )
+
+    def fail(self, job: Job, message: str) -> None:
+        self.progress.advance(self.task, job.plan.recipe.epochs - self.seen)
+        self._line(f"{self._name(job)}: failed: {message}")
+
+    def wait(self, job: Job) -> None:
+        self._line(f"{job.system} on {job.dataset}, seed {job.seed}: another process is on it")

@@ -1,0 +1,149 @@
+"""``zoo run registry.yaml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli.options import (
+    DATA,
+    OVERRIDE,
+    PLUGIN,
+    REGISTRY,
+    RESULTS,
+    data_root,
+    load_config,
+    many,
+    results_root,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from zoo.config import Config
+    from zoo.engines.local import Job, Rerun
+
+
+@click.command("run")
+@REGISTRY
+@click.option("--suite", metavar="SUITE", help="The suite to run (default: the first one).")
+@many("system", "Only this system (any of the registry's). Repeatable.")
+@many("dataset", "Only this dataset. Repeatable.")
+@many("seed", "Only this seed. Repeatable.", click.IntRange(min=0))
+@OVERRIDE
+@click.option(
+    "--dry-run", is_flag=True, help="Check everything and push one batch through; train nothing."
+)
+@click.option(
+    "--rerun",
+    type=click.Choice(["missing", "always", "never"]),
+    default="missing",
+    show_default=True,
+    help="Which runs to make although they are stored.",
+)
+@DATA
+@RESULTS
+@PLUGIN
+def command(
+    registry: Path,
+    suite: str | None,
+    systems: tuple[str, ...],
+    datasets: tuple[str, ...],
+    seeds: tuple[int, ...],
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    rerun: Rerun,
+    data: Path | None,
+    results: Path | None,
+    plugins: tuple[Path, ...],
+) -> int:
+    """Train and score the systems of REGISTRY (registry.yaml); print the leaderboard."""
+    from rich.console import Console
+
+    console = Console()
+    config = load_config(registry, overrides, plugins)
+    plans = config.plan(suite, systems, datasets, seeds)
+
+    from zoo.engines import local
+    from zoo.results.store import Store
+
+    loaded = local.load_datasets(config, [p.dataset for p in plans], data_root(data, registry))
+    jobs = local.make_jobs(config, plans, loaded)
+    store = Store(results_root(results, registry))
+    if dry_run:
+        return rehearse(jobs, config, store, console, rerun)
+    todo = local.pending(jobs, store, rerun)
+    console.print(
+        f"{len(jobs)} runs: {len(jobs) - len(todo)} already done, {len(todo)} to do",
+        highlight=False,
+    )
+    from zoo.cli.report import ConsoleReport
+
+    epochs = sum(job.plan.recipe.epochs for job in todo)
+    with ConsoleReport(console, len(todo), epochs) as report:
+        failed = local.execute(jobs, store, config, report, rerun)
+
+    from zoo.results.tables import leaderboard, render, write
+
+    for table in leaderboard([store.read(job) for job in jobs if store.complete(job)]):
+        console.print(render(table))
+    written = write(leaderboard(store.load_runs()), store.root)
+    console.print(f"leaderboard of all stored runs: {written}", highlight=False, soft_wrap=True)
+    if failed:
+        console.print(f"{failed} of {len(todo)} runs failed; see above", highlight=False)
+    return 1 if failed else 0
+
+
+def rehearse(
+    jobs: list[Job], config: Config, store: object, console: Console, rerun: Rerun
+) -> int:
+    """``--dry-run``: the first sample of each dataset, one batch through each system, the plan."""
+    import torch
+
+    from zoo.engines import local
+
+    for data in {job.dataset: job.data for job in jobs}.values():
+        show_sample(data, console)
+    firsts = {(job.system, job.dataset): job for job in jobs}
+    for job in firsts.values():
+        trainer = local.prepare(job, config)
+        samples = job.data.splits["train"][: job.plan.recipe.batch_size]
+        with torch.no_grad():
+            losses = trainer.system(trainer.batch(samples)).losses
+        found = trainer.predict(samples)
+        terms = ", ".join(f"{name} {value.item():.4f}" for name, value in losses.items())
+        console.print(
+            f"{job.system} on {job.dataset}: one batch of {len(samples)} passes; {terms}; "
+            f"{sum(map(len, found))} entities decoded",
+            highlight=False,
+            soft_wrap=True,
+        )
+    todo = local.pending(jobs, store, rerun)  # type: ignore[arg-type]
+    console.print(f"would run {len(todo)} of {len(jobs)} runs:", highlight=False)
+    for job in todo:
+        epochs = job.plan.recipe.epochs
+        console.print(
+            f"  {job.system} on {job.dataset}, seed {job.seed}, at most {epochs} epochs",
+            highlight=False,
+        )
+    return 0
+
+
+def show_sample(data: object, console: Console) -> None:
+    from zoo.engines.local import Dataset
+
+    assert isinstance(data, Dataset)
+    sample = data.splits["train"][0]
+    picture = sample.picture.open() if sample.picture else None
+    size = f"{picture.width} × {picture.height} pixels" if picture else "none"
+    lines = [
+        f"dataset {data.name} (fingerprint {data.fingerprint[:12]}), first sample {sample.id}:",
+        f"  tokens:   {' '.join(sample.words)}",
+        *(f"  {e.type}: [{e.start}, {e.end}) {' '.join(sample.words[e.start : e.end])}"
+          for e in sample.entities),
+        f"  picture:  {size}",
+        f"  caption:  {sample.caption or 'none'}",
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

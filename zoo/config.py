@@ -1,0 +1,475 @@
+"""registry.yaml: its sections, their validation, and the plan of runs it asks for.
+
+Everything wrong is found in one pass, before anything is built or written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from zoo import registry
+from zoo.errors import ConfigError
+from zoo.registry import near
+from zoo.schema import Part, Strict, place, validate, validate_part
+from zoo.yaml import Node, load, merge, parse, plain, pruned
+
+SECTIONS = ("datasets", "backbones", "systems", "recipes", "suites")
+PART_SLOTS = {
+    "text": "text_encoder",
+    "joint": "joint_encoder",
+    "aligner": "aligner",
+    "fuser": "fuser",
+    "decoder": "decoder",
+}
+SYSTEM_KEYS = ("extends", "cites", "description", *PART_SLOTS, "views", "loss_weights")
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Recipe(Strict):
+    """How to train. Learning rates go by patterns of parameter names, first match wins."""
+
+    epochs: Count
+    batch_size: Count = 16
+    learning_rates: Annotated[dict[str, Positive], Field(min_length=1)]
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    schedule: Literal["linear", "constant"] = "linear"
+    warmup: Share = 0.1
+    clip: Positive | None = 1.0
+    accumulate: Count = 1
+    patience: Count | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+
+    def learning_rate(self, parameter: str) -> float | None:
+        """The learning rate of a parameter by its name; None where no pattern matches."""
+        for pattern, rate in self.learning_rates.items():
+            if fnmatchcase(parameter, pattern):
+                return rate
+        return None
+
+
+class Suite(Strict):
+    """Systems × datasets × seeds under one backbone and recipe."""
+
+    systems: Annotated[list[str], Field(min_length=1)]
+    datasets: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    backbone: str
+    recipe: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class SystemSpec:
+    """A validated system under one backbone."""
+
+    name: str
+    backbone: str
+    text: Part | None
+    joint: Part | None
+    views: dict[str, Part]
+    aligner: Part | None
+    fuser: Part | None
+    decoder: Part
+    loss_weights: dict[str, float]
+    cites: tuple[str, ...] = ()
+    description: str = ""
+
+    @property
+    def text_only(self) -> bool:
+        return not self.views and self.joint is None
+
+    @property
+    def parts(self) -> list[tuple[str, Part]]:
+        """(slot, part) of every part, views as ``views.NAME``."""
+        named = [(slot, getattr(self, slot)) for slot in ("text", "joint")]
+        named += [(f"views.{name}", part) for name, part in self.views.items()]
+        named += [(slot, getattr(self, slot)) for slot in ("aligner", "fuser", "decoder")]
+        return [(slot, part) for slot, part in named if part is not None]
+
+    def resolved(self) -> dict[str, Any]:
+        """All settings as plain data, without the names: equal systems resolve equally."""
+        views = {name: part.resolved() for name, part in self.views.items()}
+        single = {slot: part.resolved() for slot, part in self.parts if "." not in slot}
+        return {**single, "views": views, "loss_weights": self.loss_weights}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run to be: one cell of a suite."""
+
+    suite: str
+    system: SystemSpec
+    dataset: str
+    seed: int
+    recipe_name: str
+    recipe: Recipe
+
+
+@dataclass
+class Config:
+    """A valid registry. ``systems`` holds each system as written, ``extends`` resolved."""
+
+    path: Path
+    root: Node
+    overrides: tuple[str, ...] = ()
+    datasets: dict[str, Part] = field(default_factory=dict)
+    backbones: dict[str, Node] = field(default_factory=dict)
+    systems: dict[str, Node] = field(default_factory=dict)
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+    suites: dict[str, Suite] = field(default_factory=dict)
+    specs: dict[tuple[str, str], SystemSpec] = field(default_factory=dict)
+
+    def spec(self, system: str, backbone: str) -> SystemSpec:
+        """A system under a backbone. Raises ConfigError where the two don't fit."""
+        if (system, backbone) not in self.specs:
+            problems: list[str] = []
+            spec = _system(self, system, backbone, problems)
+            if spec is None:
+                raise ConfigError(*problems)
+            self.specs[system, backbone] = spec
+        return self.specs[system, backbone]
+
+    def plan(
+        self,
+        suite: str | None = None,
+        systems: Sequence[str] = (),
+        datasets: Sequence[str] = (),
+        seeds: Sequence[int] = (),
+    ) -> list[Plan]:
+        """The runs of a suite (the first one by default), narrowed or changed by name."""
+        name = suite or next(iter(self.suites))
+        problems = _unknown("--suite", [name], self.suites)
+        problems += _unknown("--system", systems, self.systems)
+        problems += _unknown("--dataset", datasets, self.datasets)
+        if problems:
+            raise ConfigError(*problems)
+        chosen = self.suites[name]
+        return [
+            Plan(
+                name,
+                self.spec(system, chosen.backbone),
+                dataset,
+                seed,
+                chosen.recipe,
+                self.recipes[chosen.recipe],
+            )
+            for dataset in dict.fromkeys(datasets or chosen.datasets)
+            for system in dict.fromkeys(systems or chosen.systems)
+            for seed in dict.fromkeys(seeds or chosen.seeds)
+        ]
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Load, override and validate a registry. Raises ConfigError with every problem found."""
+    root = load(path)
+    problems = [
+        f"{place(root, (key,))}: unknown section `{key}`{near(key, SECTIONS)}"
+        for key in root
+        if key not in SECTIONS
+    ]
+    for section in SECTIONS:
+        if not isinstance(root.get(section), Node) or not root[section]:
+            problems.append(f"{place(root, (section,)) or path.name}: the section is missing or empty"
+                            if section in root else f"{path.name}: section `{section}` is missing")
+    if problems:
+        raise ConfigError(*problems)
+    for override in overrides:
+        _override(root, override)
+    root = pruned(root)
+    config = Config(path, root, tuple(overrides))
+    for name in root["datasets"]:
+        part = validate_part(
+            "reader", root["datasets"][name], ("datasets", name), root, problems
+        )
+        if part:
+            config.datasets[name] = part
+    for name, node in root["backbones"].items():
+        if isinstance(node, Node):
+            config.backbones[name] = node
+            for slot, part in node.items():
+                validate_part(_slot_kind(slot, part), part, ("backbones", name, slot), root, problems)
+        else:
+            problems.append(f"{place(root, ('backbones', name))}: must be a mapping of parts")
+    for name, node in root["recipes"].items():
+        recipe = validate(Recipe, plain(node), ("recipes", name), root, problems)
+        if recipe:
+            config.recipes[name] = recipe
+    for name, node in root["suites"].items():
+        suite = validate(Suite, plain(node), ("suites", name), root, problems)
+        if suite:
+            config.suites[name] = suite
+            problems += _suite(config, name, suite)
+    for name in root["systems"]:
+        node = _extended(root, name, (), problems)
+        if node is not None:
+            config.systems[name] = node
+    pairs = {
+        (system, suite.backbone)
+        for suite in config.suites.values()
+        for system in suite.systems
+        if system in config.systems and suite.backbone in config.backbones
+    }
+    for name in config.systems:
+        backbones = sorted(b for s, b in pairs if s == name) or sorted(config.backbones)[:1]
+        for backbone in backbones:
+            spec = _system(config, name, backbone, problems)
+            if spec:
+                config.specs[name, backbone] = spec
+    if problems:
+        raise ConfigError(*_once(problems))
+    return config
+
+
+def _once(problems: Iterable[str]) -> list[str]:
+    """The problems without those that a system inherits from another's same line."""
+    seen: dict[str, str] = {}
+    for problem in problems:
+        key = re.sub(r"systems\.[^. ]+", "", problem) if re.search(r":\d+\)", problem) else problem
+        seen.setdefault(key, problem)
+    return list(seen.values())
+
+
+def _slot_kind(slot: str, node: Any) -> str:
+    """What a backbone's entry is: the kind of encoder that has its part's name."""
+    name = node.get("part") if isinstance(node, Node) else None
+    for kind in ("text_encoder", "image_encoder", "joint_encoder"):
+        if name in registry.names(kind):
+            return kind
+    return PART_SLOTS.get(slot, "image_encoder")
+
+
+def _unknown(what: str, asked: Iterable[str], known: Iterable[str]) -> list[str]:
+    known = list(known)
+    return [f"{what} {name}: unknown{near(name, known)}" for name in asked if name not in known]
+
+
+def _suite(config: Config, name: str, suite: Suite) -> list[str]:
+    """What a suite names that does not exist, or names twice."""
+    root, problems = config.root, []
+    for key, section in (
+        ("systems", "systems"),
+        ("datasets", "datasets"),
+        ("backbone", "backbones"),
+        ("recipe", "recipes"),
+    ):
+        asked = getattr(suite, key)
+        for item in [asked] if isinstance(asked, str) else asked:
+            if item not in root[section]:
+                at = place(root, ("suites", name, key))
+                problems.append(f"{at}: unknown {key.rstrip('s')} `{item}`{near(item, root[section])}")
+    for key in ("systems", "datasets", "seeds"):
+        items = getattr(suite, key)
+        problems += [
+            f"{place(root, ('suites', name, key))}: `{item}` stands there twice; remove one"
+            for item in dict.fromkeys(items)
+            if items.count(item) > 1
+        ]
+    return problems
+
+
+def _override(root: Node, text: str) -> None:
+    """Apply one ``-o path=value`` as if it stood in the file. Raises ConfigError."""
+    path, equals, value = text.partition("=")
+    steps = tuple(path.split("."))
+    if not equals or not all(steps) or len(steps) < 3:
+        raise ConfigError(f"-o {text}: write it as SECTION.NAME.KEY=VALUE")
+    parsed = parse(value, f"-o {text}")
+    section, name, *inner = steps
+    if section not in root:
+        raise ConfigError(f"-o {text}: unknown section `{section}`{near(section, root)}")
+    if name not in root[section]:
+        raise ConfigError(f"-o {text}: unknown name `{name}` in {section}{near(name, root[section])}")
+    seen: Any = root[section][name]
+    if section == "systems":
+        problems: list[str] = []
+        seen = _extended(root, name, (), problems)
+        if problems:
+            raise ConfigError(*problems)
+    node = root[section][name]
+    for depth, step in enumerate(inner[:-1]):
+        if not isinstance(seen, Node) or step not in seen:
+            known = list(seen) if isinstance(seen, Node) else []
+            at = ".".join(steps[: depth + 2])
+            raise ConfigError(f"-o {text}: unknown key `{step}` in {at}{near(step, known)}")
+        seen = seen[step]
+        if not isinstance(node.get(step), Node):
+            node.put(step, Node(), f"-o {text}")
+        node = node[step]
+    if not isinstance(seen, Node):
+        raise ConfigError(f"-o {text}: {'.'.join(steps[:-1])} is no mapping")
+    if parsed is None and inner[-1] not in seen:
+        raise ConfigError(
+            f"-o {text}: unknown key `{inner[-1]}` in {'.'.join(steps[:-1])}"
+            f"{near(inner[-1], seen)}"
+        )
+    node.put(inner[-1], parsed, f"-o {text}")
+
+
+def _extended(
+    root: Node, name: str, above: tuple[str, ...], problems: list[str]
+) -> Node | None:
+    """A system with everything it ``extends`` filled in."""
+    node = root["systems"][name]
+    at = place(root, ("systems", name))
+    if not isinstance(node, Node):
+        problems.append(f"{at}: must be a mapping of parts")
+        return None
+    base = node.get("extends")
+    if base is None:
+        return pruned(node)  # type: ignore[no-any-return]
+    at = place(root, ("systems", name, "extends"))
+    if base in (*above, name):
+        problems.append(f"{at}: `{name}` extends itself: {' → '.join((*above, name, base))}")
+        return None
+    if base not in root["systems"]:
+        problems.append(f"{at}: unknown system `{base}`{near(base, root['systems'])}")
+        return None
+    whole = _extended(root, base, (*above, name), problems)
+    if whole is None:
+        return None
+    changes = Node()
+    for key, value in node.items():
+        if key != "extends":
+            changes.put(key, value, node.where[key])
+    return merge(whole, changes)
+
+
+def _filled(config: Config, node: Any, backbone: str, path: tuple[str, ...], problems: list[str],
+            root: Node) -> Any:
+    """A part with ``part: $slot`` replaced by the backbone's part of that name."""
+    if not isinstance(node, Node):
+        return node
+    result = Node()
+    for key, value in node.items():
+        inner = _filled(config, value, backbone, (*path, key), problems, root)
+        result.put(key, inner, node.where[key])
+    name = node.get("part")
+    if not isinstance(name, str) or not name.startswith("$"):
+        return result
+    parts = config.backbones[backbone]
+    if name[1:] not in parts:
+        problems.append(
+            f"{place(root, (*path, 'part'))}: backbone `{backbone}` has no `{name[1:]}`"
+            f"{near(name[1:], parts)}"
+        )
+        return None
+    del result["part"]
+    return merge(parts[name[1:]], result)
+
+
+def _system(
+    config: Config, name: str, backbone: str, problems: list[str]
+) -> SystemSpec | None:
+    """Validate one system under one backbone and check its parts against each other."""
+    before = len(problems)
+    root = Node()
+    root.put("systems", Node(), "")
+    root["systems"].put(name, config.systems[name], config.root["systems"].where[name])
+    path = ("systems", name)
+    filled = _filled(config, config.systems[name], backbone, path, problems, root)
+    if len(problems) > before:
+        return None
+    root["systems"].put(name, filled, config.root["systems"].where[name])
+    for key in filled:
+        if key not in SYSTEM_KEYS:
+            line = filled.where[key]
+            problems.append(f"unknown key `{key}` in systems.{name} ({line}){near(key, SYSTEM_KEYS)}")
+    parts: dict[str, Part | None] = {
+        slot: validate_part(kind, filled[slot], (*path, slot), root, problems)
+        for slot, kind in PART_SLOTS.items()
+        if slot in filled
+    }
+    views: dict[str, Part] = {}
+    view_nodes = filled.get("views", Node())
+    if not isinstance(view_nodes, Node):
+        problems.append(f"{place(root, (*path, 'views'))}: must be a mapping of image encoders")
+        view_nodes = Node()
+    for view, node in view_nodes.items():
+        if "." in view:
+            problems.append(f"{place(root, (*path, 'views', view))}: no dots in a view's name")
+        part = validate_part("image_encoder", node, (*path, "views", view), root, problems)
+        if part:
+            views[view] = part
+    details = validate(
+        _Details,
+        {key: plain(filled[key]) for key in ("cites", "description", "loss_weights") if key in filled},
+        path,
+        root,
+        problems,
+    )
+    if "decoder" not in filled:
+        problems.append(f"{place(root, path)}: `decoder` is missing")
+    if ("text" in filled) == ("joint" in filled):
+        problems.append(f"{place(root, path)}: needs either `text` or `joint`, and not both")
+    if len(problems) > before or details is None:
+        return None
+    decoder = parts["decoder"]
+    assert decoder is not None, "a part that failed to validate left a problem"
+    cites = [details.cites] if isinstance(details.cites, str) else details.cites
+    spec = SystemSpec(
+        name,
+        backbone,
+        parts.get("text"),
+        parts.get("joint"),
+        views,
+        parts.get("aligner"),
+        parts.get("fuser"),
+        decoder,
+        details.loss_weights,
+        tuple(cites),
+        details.description,
+    )
+    problems += _misfits(spec, root)
+    return spec if len(problems) == before else None
+
+
+class _Details(Strict):
+    cites: str | list[str] = []
+    description: str = ""
+    loss_weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+
+
+def _misfits(spec: SystemSpec, root: Node) -> list[str]:
+    """What in a system does not fit together, known without building it."""
+
+    def at(*steps: str) -> str:
+        return place(root, ("systems", spec.name, *steps))
+
+    problems = []
+    sees = bool(spec.views) or spec.joint is not None
+    if spec.joint and spec.views:
+        problems.append(f"{at('views')}: a joint encoder makes its own views; remove one of the two")
+    for slot in ("aligner", "fuser"):
+        if getattr(spec, slot) and not sees:
+            problems.append(f"{at(slot)}: there is no view to work on; add `views` or remove it")
+    if spec.views and not spec.aligner and not spec.fuser:
+        problems.append(f"{at('views')}: no aligner and no fuser reads the views; add one")
+    if spec.fuser and spec.fuser.settings.get("level") == "span":
+        unit = getattr(spec.decoder.cls, "classifies", "token")
+        if unit != "span":
+            problems.append(
+                f"{at('fuser')}: level span needs a decoder of spans, and `{spec.decoder.name}` "
+                "classifies tokens; use `level: token` or `span_classifier`"
+            )
+    known = {name for _, part in spec.parts for name in getattr(part.cls, "loss_names", ())}
+    known |= {f"{name}.{view}" for name in known for view in spec.views}
+    problems += [
+        f"{at('loss_weights', name)}: no part has a loss `{name}`{near(name, known)}"
+        for name in spec.loss_weights
+        if name not in known
+    ]
+    return problems
+
+
+__all__ = ["Config", "Plan", "Recipe", "Suite", "SystemSpec", "read", "registry"]

@@ -1,0 +1,144 @@
+"""Finding and reading a dataset's files, with errors that name the file and the line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from zoo.errors import DataError
+from zoo.registry import near
+from zoo.types import Sample, Splits
+
+Split = Literal["train", "dev", "test"]
+
+SPLITS: Mapping[Split, Sequence[str]] = {
+    "train": ("train",),
+    "dev": ("dev", "valid", "val", "validation"),
+    "test": ("test",),
+}
+"""The splits, and the names their files go by."""
+
+
+def dataset_folder(root: Path, path: str) -> Path:
+    """The folder of a dataset. Raises DataError where it isn't one."""
+    folder = root / path
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise DataError(f"{folder}: not a folder; `path` names the folder that holds the splits")
+    raise DataError(
+        f"{folder}: no such folder; data paths are relative to --data DIR or ZOO_DATA, "
+        f"else to the YAML file"
+    )
+
+
+def beside(name: str, *folders: Path) -> Path:
+    """A file or folder of a dataset: the first that exists, else where it was to be first."""
+    candidates = [folder / name for folder in folders]
+    return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def split_files(
+    folder: Path, suffixes: Sequence[str], given: Mapping[Split, str] | None = None
+) -> dict[Split, Path]:
+    """The file of each split: the one that is ``given``, else found by its name.
+
+    Raises:
+        DataError: one is missing, or there are two.
+    """
+    given = given or {}
+    return {split: _split_file(folder, split, suffixes, given.get(split)) for split in SPLITS}
+
+
+def _split_file(folder: Path, split: Split, suffixes: Sequence[str], given: str | None) -> Path:
+    present = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    if given is not None:
+        if not (folder / given).is_file():
+            raise DataError(
+                f"{folder / given}: no such file, but `splits` names it as {split}"
+                f"{near(given, present)}"
+            )
+        return folder / given
+    names = [name + suffix for name in SPLITS[split] for suffix in suffixes]
+    found = [name for name in present if name in names]
+    if len(found) > 1:
+        raise DataError(
+            f"{folder}: {' and '.join(found)} may both be {split}; "
+            f"name one: `splits: {{{split}: {found[0]}}}`"
+        )
+    if not found:
+        folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        hint = f" (or name sub-folders by `languages`: {', '.join(folders)})" if folders else ""
+        raise DataError(
+            f"{folder}: no file for {split}; add {names[0]} or name it: "
+            f"`splits: {{{split}: FILE}}`{hint}"
+        )
+    return folder / found[0]
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a UTF-8 file, without their ends; a byte order mark is dropped.
+
+    Only a newline ends a line: U+2028, U+0085 and their like occur inside words.
+
+    Raises:
+        DataError: it can't be read, isn't UTF-8, or holds nothing.
+    """
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{file}: can't be read ({error.strerror}); check that it is a file you may read"
+        ) from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{file}:{line}: not UTF-8; save the file as UTF-8") from None
+    if not text.strip():
+        raise DataError(f"{file}: the file is empty; put the split's sentences or lines there")
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+class Ids:
+    """The ids of a dataset, each of which may occur once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, str] = {}
+
+    def add(self, id: str, where: str) -> None:
+        """Raises DataError where the id was there before."""
+        if id in self._seen:
+            raise DataError(
+                f"{where}: the id `{id}` is a duplicate of that in {self._seen[id]}; "
+                f"give each sentence an id of its own"
+            )
+        self._seen[id] = where
+
+
+def map_types(splits: Splits, labels: Mapping[str, str], where: Path) -> Splits:
+    """The same samples with entity types renamed.
+
+    Raises:
+        DataError: a type to be renamed occurs nowhere.
+    """
+    if not labels:
+        return splits
+    types = {e.type for samples in splits.values() for sample in samples for e in sample.entities}
+    for label in labels:
+        if label not in types:
+            raise DataError(
+                f"{where}: `labels` maps `{label}`, a type that no entity has{near(label, types)}"
+            )
+    return {
+        split: [_renamed(sample, labels) for sample in samples] for split, samples in splits.items()
+    }
+
+
+def _renamed(sample: Sample, labels: Mapping[str, str]) -> Sample:
+    if not any(entity.type in labels for entity in sample.entities):
+        return sample
+    entities = (e._replace(type=labels.get(e.type, e.type)) for e in sample.entities)
+    return replace(sample, entities=tuple(entities))

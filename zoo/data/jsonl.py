@@ -1,0 +1,201 @@
+"""Reader ``jsonl``: a JSON object a sentence; and the writer of the same format."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from zoo.data.files import SPLITS, Ids, Split, dataset_folder, map_types, read_lines, split_files
+from zoo.data.pictures import PictureFolder
+from zoo.errors import DataError
+from zoo.registry import near, register
+from zoo.types import Entity, Picture, Sample, Splits
+
+KEYS = ("id", "words", "text", "entities", "image", "caption", "language")
+
+
+@register("reader", "jsonl")
+class Jsonl:
+    """A folder of JSONL files: ``{"words" | "text", "entities": [{"start", "end", "type"}], …}``.
+
+    Entities are offsets, ``end`` exclusive: of ``words``, or of the characters of ``text``, which
+    is split on white space. ``id`` (else ``<split>-<line>``), ``image`` (a file name),
+    ``caption`` and ``language`` may be there; every other field is text for ``Sample.extra``.
+
+    Args:
+        root: the folder that data paths are relative to.
+        path: the folder with train.jsonl, dev.jsonl (valid, val, validation) and test.jsonl.
+        images: the folder of the pictures, in that folder; it need not be there.
+        labels: entity types to rename, applied after reading.
+        splits: file names where they are others.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        path: str,
+        images: str = "images",
+        labels: dict[str, str] | None = None,
+        splits: dict[Split, str] | None = None,
+    ) -> None:
+        self._root = root
+        self._path = path
+        self._images = images
+        self._labels = labels or {}
+        self._names = splits
+
+    def read(self) -> Splits:
+        """Train, dev and test, in file order.
+
+        Raises:
+            DataError: a file is missing, empty or malformed; names the file and the line.
+        """
+        folder = dataset_folder(self._root, self._path)
+        pictures = PictureFolder(folder / self._images)
+        splits: Splits = {split: [] for split in SPLITS}
+        ids = Ids()
+        for split, file in split_files(folder, (".jsonl",), self._names).items():
+            for number, line in enumerate(read_lines(file), 1):
+                where = f"{file}:{number}"
+                if line.strip():
+                    sample = _sample(_record(line, where), f"{split}-{number}", pictures, where)
+                    ids.add(sample.id, where)
+                    splits[split].append(sample)
+        return map_types(splits, self._labels, folder)
+
+
+def write_jsonl(path: Path, samples: Iterable[Sample], images: Path | None = None) -> None:
+    """Writes samples so that reader ``jsonl`` gives the same back.
+
+    A picture is written as its name; where ``images`` is given, its bytes go into that folder.
+
+    Raises:
+        ValueError: a key of ``Sample.extra`` is one of the format's own.
+        OSError: a file can't be written or a picture can't be read.
+    """
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for sample in samples:
+            if taken := sorted(sample.extra.keys() & set(KEYS)):
+                raise ValueError(f"sample {sample.id}: extra `{taken[0]}` is a field of the format")
+            record = {
+                "id": sample.id,
+                "words": sample.words,
+                "entities": [entity._asdict() for entity in sample.entities],
+                "image": sample.picture and sample.picture.name,
+                "caption": sample.caption,
+                "language": sample.language,
+                **sample.extra,
+            }
+            line = {key: value for key, value in record.items() if value is not None}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            if images is not None and sample.picture is not None:
+                _write_picture(images, sample.picture)
+
+
+def _write_picture(images: Path, picture: Picture) -> None:
+    file = images / picture.name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(picture.read())
+
+
+def _record(line: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON ({error}); write one object a line") from None
+    if not isinstance(record, dict):
+        raise DataError(f'{where}: not an object; write {{"words": […], "entities": […]}}')
+    return record
+
+
+def _sample(
+    record: Mapping[str, Any], default_id: str, pictures: PictureFolder, where: str
+) -> Sample:
+    extra = {key: value for key, value in record.items() if key not in KEYS and value is not None}
+    for key, value in extra.items():
+        if not isinstance(value, str):
+            raise DataError(f"{where}: `{key}` is no field, nor text for one more{near(key, KEYS)}")
+    id = record.get("id", default_id)
+    if isinstance(id, bool) or not isinstance(id, str | int) or id == "":
+        raise DataError(f"{where}: `id` must be text or a whole number; or leave it out")
+    words, starts, ends = _words(record, where)
+    image = _text(record, "image", where)
+    return Sample(
+        id=str(id),
+        words=words,
+        entities=_entities(record.get("entities"), starts, ends, where),
+        language=_text(record, "language", where),
+        picture=pictures.find(image, where) if image else None,
+        caption=_text(record, "caption", where),
+        extra=extra,
+    )
+
+
+Offsets = Mapping[int, int]
+
+
+def _words(record: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], Offsets, Offsets]:
+    """The words, and what offset in the file stands for the start and for the end of which."""
+    if ("words" in record) == ("text" in record):
+        raise DataError(f"{where}: give the sentence as either `words` or `text`")
+    if "words" in record:
+        words = record["words"]
+        if not isinstance(words, list) or not all(isinstance(w, str) and w for w in words):
+            raise DataError(f"{where}: `words` must be a list of words, none of them empty")
+        offsets = {i: i for i in range(len(words) + 1)}
+        starts, ends = offsets, offsets
+    else:
+        if not isinstance(record["text"], str):
+            raise DataError(f"{where}: `text` must be text; give a list of words as `words`")
+        found = list(re.finditer(r"\S+", record["text"]))
+        words = [match.group() for match in found]
+        starts = {match.start(): i for i, match in enumerate(found)}
+        ends = {match.end(): i for i, match in enumerate(found, 1)}
+    if not words:
+        raise DataError(f"{where}: a sentence without words; remove the line")
+    return tuple(words), starts, ends
+
+
+def _entities(given: Any, starts: Offsets, ends: Offsets, where: str) -> tuple[Entity, ...]:
+    if not isinstance(given, list):
+        raise DataError(f"{where}: `entities` must be a list; write [] where there is none")
+    entities = sorted(_entity(item, starts, ends, where) for item in given)
+    for left, right in pairwise(entities):
+        if right.start < left.end:
+            raise DataError(
+                f"{where}: entities overlap at word {right.start} ({left.type}, {right.type}); "
+                f"keep one of them"
+            )
+    return tuple(entities)
+
+
+def _entity(item: Any, starts: Offsets, ends: Offsets, where: str) -> Entity:
+    match item:
+        case {"start": int(start), "end": int(end), "type": str(label)} if (
+            label and not isinstance(start, bool) and not isinstance(end, bool)
+        ):
+            pass
+        case _:
+            raise DataError(
+                f"{where}: an entity must be {{"
+                f'"start": number, "end": number, "type": "…"}}, not {json.dumps(item)[:60]}'
+            )
+    if start not in starts or end not in ends or starts[start] >= ends[end]:
+        raise DataError(
+            f"{where}: the entity {start}–{end} ({label}) is out of range or not on words' edges; "
+            f"`end` is exclusive, offsets count words of `words` and characters of `text`"
+        )
+    return Entity(starts[start], ends[end], label)
+
+
+def _text(record: Mapping[str, Any], key: str, where: str) -> str | None:
+    """A text field; None where it is absent or blank."""
+    value = record.get(key)
+    if not isinstance(value, str | None):
+        raise DataError(f"{where}: `{key}` must be text; or leave it out")
+    return value if value and value.strip() else None

@@ -1,0 +1,1 @@
+"""Decoders: from units to entities."""

@@ -1,0 +1,181 @@
+"""A linear-chain conditional random field over words (Lafferty et al., ICML 2001)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import torch
+from allennlp_light.modules.conditional_random_field.conditional_random_field import (
+    ConditionalRandomField,
+    allowed_transitions,
+)
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from zoo.decoders.tagging import Scheme, Tagging, scored
+from zoo.decoders.viterbi import viterbi
+from zoo.parts import Decoder
+from zoo.registry import register
+from zoo.types import Entity, ScoredEntity, Text, Units
+
+FORBIDDEN = -1e4
+"""Score of an illegal transition: its probability is exactly 0 in float32 and float64."""
+
+
+class LinearChain(ConditionalRandomField):  # type: ignore[misc]
+    """allennlp-light's CRF; only the score of the given path is computed without its loop."""
+
+    def _joint_likelihood(
+        self, logits: Tensor, transitions: Tensor, tags: Tensor, mask: Tensor
+    ) -> Tensor:
+        """(B,) scores of the paths: logits (B, N, K), transitions (K, K), tags and mask (B, N)."""
+        emitted = logits.gather(2, tags.unsqueeze(2)).squeeze(2) * mask
+        moves = tags[:, :-1] * self.num_tags + tags[:, 1:]
+        moved = transitions.flatten().take(moves) * mask[:, 1:]
+        last = tags.gather(1, mask.sum(dim=1, keepdim=True) - 1).squeeze(1)
+        ends: Tensor = self.start_transitions[tags[:, 0]] + self.end_transitions[last]
+        return emitted.sum(dim=1) + moved.sum(dim=1) + ends
+
+
+@register("decoder", "crf")
+class Crf(Decoder):
+    """Linear-chain CRF over words, BIO or BIOES.
+
+    Cites: lafferty-etal-2001-conditional
+
+    Emissions are linear in the units. The likelihood is allennlp-light's, the mean over
+    *sentences*. Only legal sequences exist when ``constrained``: illegal transitions (and starts,
+    and ends) are out of the normaliser too, not of the decoding alone, so training and decoding
+    know the same distribution and p(y | x) sums to one over the legal sequences.
+
+    An entity's score is the posterior probability of its tags, p(y_s … y_e | x), by
+    forward-backward.
+
+    Args:
+        fused: width D of the words' vectors.
+        types: the entity types.
+        scheme: the tags.
+        dropout: on the words' vectors.
+        constrained: only legal tag sequences; False allows all of them.
+    """
+
+    loss_names = ("crf",)
+
+    def __init__(
+        self,
+        fused: int,
+        types: list[str],
+        *,
+        scheme: Scheme = "BIO",
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        constrained: bool = True,
+    ) -> None:
+        super().__init__()
+        self.tagging = Tagging(types, scheme)
+        self.dropout = nn.Dropout(dropout)
+        self.emission = nn.Linear(fused, len(self.tagging))
+        self.crf = LinearChain(len(self.tagging))
+        legal = legal_transitions(self.tagging, constrained)
+        self.register_buffer("legal", legal, persistent=False)
+        self.legal: Tensor
+
+    def scores(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Transitions (K, K) from row to column, start (K,) and end (K,), illegal ones out."""
+        crf, legal, k = self.crf, self.legal, len(self.tagging)
+        return (
+            crf.transitions.where(legal[:k, :k], FORBIDDEN),
+            crf.start_transitions.where(legal[k, :k], FORBIDDEN),
+            crf.end_transitions.where(legal[:k, k + 1], FORBIDDEN),
+        )
+
+    def emissions(self, units: Units) -> Tensor:
+        """(B, N, K), in the precision of the CRF's parameters."""
+        emissions: Tensor = self.emission(self.dropout(units.vectors))
+        return emissions.to(self.crf.transitions.dtype)
+
+    def negative_log_likelihood(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+        """Mean over sentences of -log p(tags | emissions).
+
+        Args:
+            emissions: (B, N, K).
+            tags: (B, N) int64.
+            mask: (B, N).
+        """
+        names = ("transitions", "start_transitions", "end_transitions")
+        scores = dict(zip(names, self.scores(), strict=True))
+        total: Tensor = functional_call(self.crf, scores, (emissions, tags, mask))
+        return -total / len(emissions)
+
+    def loss(
+        self, units: Units, text: Text, gold: Sequence[Sequence[Entity]]
+    ) -> Mapping[str, Tensor]:
+        tags = self.tagging.encode(gold, units.mask)
+        return {"crf": self.negative_log_likelihood(self.emissions(units), tags, units.mask)}
+
+    @torch.no_grad()
+    def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
+        emissions, mask = self.emissions(units), units.mask
+        transitions, start, end = self.scores()
+        path = viterbi(emissions, mask, transitions, start, end)
+        entities = self.tagging.read(path)
+        if not any(entities):
+            return [[] for _ in entities]
+
+        forward, backward = messages(emissions, mask, transitions, start, end)
+        partition = (forward[:, 0] + backward[:, 0]).logsumexp(dim=1)
+        tags = path.clamp(min=0)
+        inner = emissions.gather(2, tags.unsqueeze(2)).squeeze(2)
+        inner[:, 1:] += transitions[tags[:, :-1], tags[:, 1:]]
+        inner = inner.cumsum(dim=1)
+
+        def posterior(row: Tensor, first: Tensor, last: Tensor) -> Tensor:
+            before = forward[row, first, tags[row, first]]
+            after = backward[row, last, tags[row, last]]
+            between = inner[row, last] - inner[row, first]
+            return (before + between + after - partition[row]).exp()
+
+        return scored(entities, posterior, path.device)
+
+
+def legal_transitions(tagging: Tagging, constrained: bool) -> Tensor:
+    """(K+2, K+2) bool: whether the column's tag may follow the row's; K is start, K+1 is end."""
+    size = len(tagging) + 2
+    if not constrained:
+        return torch.ones(size, size, dtype=torch.bool)
+    # allennlp-light knows BIOES by its other name, BIOUL: L ends an entity, U is one of one word
+    other_names = {"E": "L", "S": "U"}
+    labels = {i: other_names.get(tag[0], tag[0]) + tag[1:] for i, tag in enumerate(tagging.tags)}
+    pairs = allowed_transitions("BIO" if tagging.scheme == "BIO" else "BIOUL", labels)
+    legal = torch.zeros(size, size, dtype=torch.bool)
+    legal[tuple(torch.tensor(pairs).T)] = True
+    return legal
+
+
+def messages(
+    emissions: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The log-sums of forward-backward.
+
+    Args:
+        emissions: (B, N, K).
+        mask: (B, N).
+        transitions: (K, K), from row to column.
+        start: (K,).
+        end: (K,).
+
+    Returns:
+        forward (B, N, K): of all ways to come to tag k at word i, its emission included;
+        backward (B, N, K): of all ways to go on from there, its emission excluded. Forward is
+        undefined on padding.
+    """
+    words = emissions.unbind(1)
+    forward = [start + words[0]]
+    for word in words[1:]:
+        forward.append((forward[-1].unsqueeze(2) + transitions).logsumexp(1) + word)
+    backward = [end.expand_as(words[0])]
+    for i in range(len(words) - 1, 0, -1):
+        onward = (transitions + (words[i] + backward[-1]).unsqueeze(1)).logsumexp(2)
+        backward.append(torch.where(mask[:, i, None], onward, end))
+    return torch.stack(forward, 1), torch.stack(backward[::-1], 1)

@@ -1,0 +1,1 @@
+"""Encoders: what reads the words, and what sees the picture. One idea, one file."""

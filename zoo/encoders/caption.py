@@ -1,0 +1,51 @@
+"""The picture's caption, read by a text encoder: how those without pixels see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from zoo.encoders.pictures import place
+from zoo.parts import ImageEncoder, TextEncoder
+from zoo.registry import register
+from zoo.types import Inputs, Sample, Text, View
+
+
+@register("image_encoder", "caption")
+class Caption(ImageEncoder):
+    """The caption read by a text encoder: one region a caption word, pooled = its sentence vector.
+
+    Cites: wang-etal-2022-ita
+
+    Args:
+        encoder: what reads the caption.
+    """
+
+    sees: ClassVar[Literal["picture", "caption"]] = "caption"
+
+    def __init__(self, *, encoder: TextEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.width = encoder.width
+
+    def prepare(self, sample: Sample) -> Any | None:
+        words = tuple((sample.caption or "").split())
+        if not words:
+            return None
+        return self.encoder.prepare(Sample(sample.id, words, language=sample.language))
+
+    def collate(self, rows: Sequence[Any | None]) -> Inputs:
+        """``present`` (B,) beside the inputs of the captions that are there."""
+        present = torch.tensor([row is not None for row in rows], dtype=torch.bool)
+        captions = [row for row in rows if row is not None]
+        return {"present": present, **(self.encoder.collate(captions) if captions else {})}
+
+    def forward(self, inputs: Inputs) -> View:
+        present = inputs["present"]
+        if len(inputs) == 1:  # no caption in the whole batch
+            nothing = torch.zeros(0, 1, self.width, device=present.device)
+            return place(nothing, nothing[:, 0], present)
+        text: Text = self.encoder(inputs)
+        return place(text.tokens, text.sentence, present, text.mask)

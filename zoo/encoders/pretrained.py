@@ -1,0 +1,201 @@
+"""A pre-trained transformer that answers one vector a word.
+
+Word vectors are those of each word's first sub-word, as in Devlin et al. (2019). Sentences longer
+than the encoder's limit are read in overlapping windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zoo.encoders.hub import load
+from zoo.errors import ConfigError
+from zoo.parts import TextEncoder
+from zoo.types import Inputs, Sample, Text
+
+Sentence = Literal["first", "mean", "pooler"]
+"""Where the sentence vector comes from: the state of the first piece ([CLS]) of the sentence's
+first window; the mean of all its pieces' states; the model's own trained pooler over [CLS]."""
+
+
+class Pieces(NamedTuple):
+    """A sentence in sub-words: one window in all but the longest sentences.
+
+    ``starts`` has, a word, the window that its vector is taken from and the place of its first
+    sub-word there (counting special tokens).
+    """
+
+    windows: list[list[int]]
+    starts: list[tuple[int, int]]
+
+
+def cut_windows(words: Sequence[Sequence[int]], limit: int) -> tuple[list[slice], list[int]]:
+    """Lay overlapping windows over a sentence, and say for each word which one to read it in.
+
+    Windows are ``limit`` pieces wide and half a window apart. A word is read where it stands
+    farthest from a cut; the true ends of the sentence are no cuts.
+
+    Args:
+        words: each word's pieces.
+        limit: pieces a window may hold.
+
+    Returns:
+        Slices of the flat sequence of pieces, and a window index for each word.
+    """
+    total = sum(map(len, words))
+    if total <= limit:
+        return [slice(0, total)], [0] * len(words)
+    lefts = [*range(0, total - limit, max(1, limit // 2)), total - limit]
+    chosen, start = [], 0
+    for pieces in words:
+        end = start + len(pieces)
+
+        def margin(window: int, start: int = start, end: int = end) -> int:
+            left = lefts[window]
+            before = start - left if left > 0 else total
+            after = left + limit - end if left + limit < total else total
+            return min(before, after)
+
+        holding = [w for w, left in enumerate(lefts) if left <= start < left + limit]
+        chosen.append(max(holding, key=margin))
+        start = end
+    return [slice(left, left + limit) for left in lefts], chosen
+
+
+class Pretrained(TextEncoder):
+    """Any Hugging Face encoder (BERT, RoBERTa, XLM-R, DeBERTa …) with its own tokenizer.
+
+    A word that the tokenizer turns into nothing gets the unknown token. In a sentence too long for
+    one window, a word of more than a quarter of a window keeps that many of its first pieces, so
+    that every word stands whole in some window.
+    """
+
+    def __init__(self, model: str, sentence: Sentence) -> None:
+        super().__init__()
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+        config = load(model, AutoConfig.from_pretrained)
+        if config.is_encoder_decoder or not hasattr(config, "hidden_size"):
+            raise ConfigError(
+                f"model `{model}` ({config.model_type}) is no plain text encoder; "
+                "take one like bert-base-cased or xlm-roberta-base"
+            )
+        # A space goes before every word, as inside a sentence: byte-level vocabularies tell the two
+        # apart. Others ignore the option.
+        self.tokenizer: Any = load(model, AutoTokenizer.from_pretrained, add_prefix_space=True)
+        encoder, found = load(
+            model, AutoModel.from_pretrained, dtype=torch.float32, output_loading_info=True
+        )
+        pooler = getattr(encoder, "pooler", None)
+        if sentence == "pooler":
+            if pooler is None or any("pooler" in key for key in found["missing_keys"]):
+                raise ConfigError(
+                    f"model `{model}` has no trained pooler; set sentence to `first` or `mean`"
+                )
+        elif pooler is not None:
+            encoder.pooler = None  # it would never get a gradient
+        self.model: nn.Module = encoder
+        self.sentence = sentence
+        self.width: int = config.hidden_size
+        self._pieces: dict[str, list[int]] = {}
+        probe = self.tokenizer(
+            ["a"], is_split_into_words=True, return_special_tokens_mask=True, verbose=False
+        )
+        ids, special = probe["input_ids"], probe["special_tokens_mask"]
+        inner = special.index(0) if 0 in special else len(special)
+        last = len(special) - special[::-1].index(0) if 0 in special else len(special)
+        self._prefix, self._suffix = ids[:inner], ids[last:]
+        self.limit = self._positions(config) - len(self._prefix) - len(self._suffix)
+        self._pad: int = self.tokenizer.pad_token_id or 0
+        unknown = self.tokenizer.unk_token_id
+        self._unknown: int = self._pad if unknown is None else unknown
+
+    def _positions(self, config: Any) -> int:
+        """How many tokens the model can read at once."""
+        positions = getattr(config, "max_position_embeddings", None) or 512
+        for name, table in self.model.named_modules():
+            if name.endswith("position_embeddings") and isinstance(table, nn.Embedding):
+                # RoBERTa counts its positions from behind the padding index.
+                offset = 0 if table.padding_idx is None else table.padding_idx + 1
+                positions = min(positions, table.num_embeddings - offset)
+        return int(min(positions, self.tokenizer.model_max_length))
+
+    def prepare(self, sample: Sample) -> Pieces:
+        new = [w for w in dict.fromkeys(sample.words) if w not in self._pieces]
+        if new:
+            ids = self.tokenizer(
+                [[w] for w in new],
+                is_split_into_words=True,
+                add_special_tokens=False,
+                verbose=False,
+            )["input_ids"]
+            self._pieces.update((w, p or [self._unknown]) for w, p in zip(new, ids, strict=True))
+        words = [self._pieces[w] for w in sample.words]
+        if sum(map(len, words)) > self.limit:
+            words = [pieces[: max(1, self.limit // 4)] for pieces in words]
+        slices, chosen = cut_windows(words, self.limit)
+        flat = [piece for pieces in words for piece in pieces]
+        starts, start = [], len(self._prefix)
+        for pieces, window in zip(words, chosen, strict=True):
+            starts.append((window, start - slices[window].start))
+            start += len(pieces)
+        return Pieces([self._prefix + flat[s] + self._suffix for s in slices], starts)
+
+    def collate(self, rows: Sequence[Pieces]) -> dict[str, Tensor]:
+        """For B sentences in W windows of at most L pieces.
+
+        Returns:
+            ``input_ids``, ``attention_mask`` (W, L); ``starts`` (B, N), places in the flattened
+            (W·L) states; ``mask`` (B, N); ``owner`` (W,), the sentence of each window; ``first``
+            (B,), each sentence's first window.
+        """
+        windows = [window for row in rows for window in row.windows]
+        length = max(map(len, windows))
+        count = max(len(row.starts) for row in rows)
+        starts, first, done = [], [], 0
+        for row in rows:
+            places = [(done + window) * length + place for window, place in row.starts]
+            starts.append(places + [done * length] * (count - len(places)))
+            first.append(done)
+            done += len(row.windows)
+        return {
+            "input_ids": torch.tensor([w + [self._pad] * (length - len(w)) for w in windows]),
+            "attention_mask": torch.tensor(
+                [[1] * len(w) + [0] * (length - len(w)) for w in windows]
+            ),
+            "starts": torch.tensor(starts, dtype=torch.long).view(len(rows), count),
+            "mask": torch.tensor(
+                [[i < len(row.starts) for i in range(count)] for row in rows], dtype=torch.bool
+            ).view(len(rows), count),
+            "owner": torch.tensor([i for i, row in enumerate(rows) for _ in row.windows]),
+            "first": torch.tensor(first),
+        }
+
+    def states(self, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
+        """Every piece's last state (W, L, D), and the pooler's output (W, D) where there is one."""
+        out = self.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        return out.last_hidden_state, getattr(out, "pooler_output", None)
+
+    def forward(self, inputs: Inputs) -> Text:
+        states, pooled = self.states(inputs)
+        mask = inputs["mask"]
+        tokens = states.flatten(0, 1).index_select(0, inputs["starts"].flatten())
+        tokens = tokens.view(*mask.shape, -1) * mask.unsqueeze(-1)
+        return Text(tokens, self._sentence(states, pooled, inputs), mask)
+
+    def _sentence(self, states: Tensor, pooled: Tensor | None, inputs: Inputs) -> Tensor:
+        first: Tensor = inputs["first"]
+        if self.sentence == "pooler":
+            assert pooled is not None, "checked when the model was loaded"
+            return pooled[first]
+        if self.sentence == "first":
+            return states[first, 0]
+        real: Tensor = inputs["attention_mask"].unsqueeze(-1).to(states.dtype)
+        batch, owner = first.shape[0], inputs["owner"]
+        sums = states.new_zeros(batch, self.width).index_add(0, owner, (states * real).sum(1))
+        counts = real.new_zeros(batch, 1).index_add(0, owner, real.sum(1))
+        return sums / counts

@@ -1,0 +1,75 @@
+"""A small transformer over whole words, trained from scratch with the rest of the system."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo.encoders.words import WordEmbedding
+from zoo.errors import ConfigError
+from zoo.parts import TextEncoder
+from zoo.types import Inputs, Sample, Text
+
+
+def sinusoids(length: int, width: int, like: Tensor) -> Tensor:
+    """(length, width) position codes without a limit (Vaswani et al., 2017, section 3.5)."""
+    place = torch.arange(length, device=like.device, dtype=torch.float32).unsqueeze(1)
+    step = torch.arange(0, width, 2, device=like.device, dtype=torch.float32)
+    angle = place * torch.exp(step * (-math.log(10_000.0) / width))
+    codes = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
+    return codes[:, :width].to(like.dtype)
+
+
+class Scratch(TextEncoder):
+    """A word and its characters make a vector; a learnt [CLS] stands before the first word."""
+
+    def __init__(
+        self,
+        words: Counter[str],
+        sentence: Literal["first", "mean"],
+        *,
+        layers: int = 2,
+        width: int = 128,
+        heads: int = 4,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ConfigError(f"scratch: width {width} can't be shared by {heads} heads")
+        self.width = width
+        self.sentence = sentence
+        self.embedding = WordEmbedding(words, word_width=width, character_width=32, filters=width)
+        self.project = nn.Linear(self.embedding.width, width)
+        self.first = nn.Parameter(torch.randn(width) * 0.02)
+        self.dropout = nn.Dropout(dropout)
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, dropout, "gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(
+            layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
+        )
+
+    def prepare(self, sample: Sample) -> list[tuple[int, ...]]:
+        return self.embedding.prepare(sample.words)
+
+    def collate(self, rows: Sequence[list[tuple[int, ...]]]) -> dict[str, Tensor]:
+        return self.embedding.collate(rows)
+
+    def forward(self, inputs: Inputs) -> Text:
+        mask = inputs["mask"]
+        vectors = self.project(self.embedding(inputs))
+        vectors = vectors + sinusoids(mask.shape[1], self.width, like=vectors)
+        first = self.first.to(vectors.dtype).expand(mask.shape[0], 1, -1)
+        padding = nn.functional.pad(~mask, (1, 0), value=False)
+        states = self.layers(
+            self.dropout(torch.cat([first, vectors], dim=1)), src_key_padding_mask=padding
+        )
+        tokens = states[:, 1:] * mask.unsqueeze(-1)
+        if self.sentence == "first":
+            return Text(tokens, states[:, 0], mask)
+        return Text(tokens, tokens.sum(1) / mask.sum(1, keepdim=True).clamp(min=1), mask)

@@ -1,0 +1,158 @@
+"""Two small image encoders that are trained from scratch with the system: a CNN and a ViT.
+
+For pictures of a few dozen pixels (dataset ``mini``) on a processor without an accelerator.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+import torch
+from PIL.Image import Resampling
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.encoders.pictures import collate_pictures, place
+from zoo.parts import ImageEncoder
+from zoo.registry import register
+from zoo.types import Inputs, Sample, View
+
+Size = Annotated[int, Field(ge=8, le=512)]
+Positive = Annotated[int, Field(ge=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _pixels(sample: Sample, size: int) -> Tensor | None:
+    """The picture resized to (3, size, size), uint8; None where it is missing."""
+    if sample.picture is None:
+        return None
+    picture = sample.picture.open()
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), Resampling.BILINEAR)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+
+
+def _scaled(pixels: Tensor) -> Tensor:
+    """uint8 [0, 255] to float [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
+@register("image_encoder", "small_cnn")
+class SmallCNN(ImageEncoder):
+    """A few strided convolutions; the cells of the last grid are the regions.
+
+    ``layers`` convolutions of 3x3 and stride 2, each followed by batch normalisation and GELU;
+    channels double up to ``width`` in the last. Regions (B, g * g, width), row by row, with
+    g = ceil(size / 2 ** layers); pooled (B, width) is their mean.
+
+    Args:
+        width: of a region.
+        layers: convolutions, each of which halves height and width.
+        size: to which pictures are resized, in pixels.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: Annotated[int, Field(ge=8)] = 64,
+        layers: Annotated[int, Field(ge=1, le=6)] = 3,
+        size: Size = 36,
+    ) -> None:
+        super().__init__()
+        self.width, self.size = width, size
+        self.regions = (-(-size // 2**layers)) ** 2
+        channels = [3, *(max(8, width >> (layers - 1 - i)) for i in range(layers - 1)), width]
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(after),
+                    nn.GELU(),
+                )
+                for before, after in itertools.pairwise(channels)
+            )
+        )
+
+    def prepare(self, sample: Sample) -> Tensor | None:
+        return _pixels(sample, self.size)
+
+    def collate(self, rows: Sequence[Tensor | None]) -> Inputs:
+        return collate_pictures(rows, (3, self.size, self.size))
+
+    def forward(self, inputs: Inputs) -> View:
+        pixels = _scaled(inputs["pixels"])
+        if len(pixels):  # batch statistics of no picture do not exist
+            regions = self.stages(pixels).flatten(2).transpose(1, 2)
+        else:
+            regions = pixels.new_zeros(0, self.regions or 1, self.width)
+        return place(regions, regions.mean(dim=1), inputs["present"])
+
+
+@register("image_encoder", "small_vit")
+class SmallViT(ImageEncoder):
+    """A small vision transformer; the class token and the patches are the regions.
+
+    Patches are projected, given learnt positions and, with a class token before them, passed
+    through pre-norm transformer layers. Regions (B, 1 + (size / patch) ** 2, width), the class
+    token first; pooled (B, width) is the class token.
+
+    Args:
+        width: of a region; divisible by ``heads``.
+        layers: of the transformer.
+        heads: of its attention.
+        patch: height and width of a patch, in pixels; divides ``size``.
+        size: to which pictures are resized, in pixels.
+        dropout: inside the transformer.
+
+    Raises:
+        ValueError: ``size`` is not a multiple of ``patch``, or ``width`` of ``heads``.
+
+    Cites: dosovitskiy-etal-2021-image
+    """
+
+    def __init__(
+        self,
+        *,
+        width: Annotated[int, Field(ge=8)] = 64,
+        layers: Positive = 2,
+        heads: Positive = 4,
+        patch: Positive = 6,
+        size: Size = 36,
+        dropout: Dropout = 0.0,
+    ) -> None:
+        super().__init__()
+        if size % patch:
+            raise ValueError(f"size {size} is not a multiple of patch {patch}")
+        if width % heads:
+            raise ValueError(f"width {width} is not a multiple of heads {heads}")
+        self.width, self.size = width, size
+        patches = (size // patch) ** 2
+        self.regions = 1 + patches
+        self.project = nn.Conv2d(3, width, patch, stride=patch)
+        self.first = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(1, patches, width) * 0.02)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, heads, 2 * width, dropout, "gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def prepare(self, sample: Sample) -> Tensor | None:
+        return _pixels(sample, self.size)
+
+    def collate(self, rows: Sequence[Tensor | None]) -> Inputs:
+        return collate_pictures(rows, (3, self.size, self.size))
+
+    def forward(self, inputs: Inputs) -> View:
+        patches = self.project(_scaled(inputs["pixels"])).flatten(2).transpose(1, 2)
+        patches = patches + self.positions
+        states = torch.cat([self.first.expand(len(patches), -1, -1), patches], dim=1)
+        for layer in self.layers:
+            states = layer(states)
+        states = self.norm(states)
+        return place(states, states[:, 0], inputs["present"])

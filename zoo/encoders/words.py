@@ -1,0 +1,110 @@
+"""Word vectors learnt from the training split: one a known word, beside one from its characters.
+
+A convolution over the characters, followed by a maximum, gives every word a vector, known or not,
+with its case kept (Ma and Hovy, 2016, section 2.1). Words are looked up in lower case.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zoo.types import Inputs
+
+PADDING, UNKNOWN = 0, 1
+LONGEST = 32
+"""Characters read of a word: its first ones."""
+
+
+def vocabulary(counts: Counter[str], least: int) -> dict[str, int]:
+    """Ids from 2 upwards of what occurs at least ``least`` times, most frequent first."""
+    known = sorted((-n, key) for key, n in counts.items() if n >= least)
+    return {key: i for i, (_, key) in enumerate(known, start=2)}
+
+
+class WordEmbedding(nn.Module):
+    """(B, N, width) vectors for words: learnt word embedding ; character convolution.
+
+    Args:
+        words: the training split's words with their counts.
+        word_width: of the word embedding.
+        character_width: of the character embedding.
+        filters: of the character convolution; its windows are three characters wide.
+        least: words seen less often share the embedding for unknown words, which thereby is
+            trained.
+    """
+
+    def __init__(
+        self,
+        words: Counter[str],
+        *,
+        word_width: int,
+        character_width: int,
+        filters: int,
+        least: int = 2,
+    ) -> None:
+        super().__init__()
+        lowered: Counter[str] = Counter()
+        characters: Counter[str] = Counter()
+        for word, n in words.items():
+            lowered[word.lower()] += n
+            for character in word:
+                characters[character] += n
+        self._words = vocabulary(lowered, least)
+        self._characters = vocabulary(characters, least)
+        self.words = nn.Embedding(len(self._words) + 2, word_width, padding_idx=PADDING)
+        self.characters = nn.Embedding(
+            len(self._characters) + 2, character_width, padding_idx=PADDING
+        )
+        self.convolution = nn.Conv1d(character_width, filters, kernel_size=3, padding=1)
+        self.width = word_width + filters
+
+    def prepare(self, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """A word: its id, then its characters' ids."""
+        return [
+            (
+                self._words.get(word.lower(), UNKNOWN),
+                *(self._characters.get(c, UNKNOWN) for c in word[:LONGEST] or " "),
+            )
+            for word in words
+        ]
+
+    def collate(self, rows: Sequence[list[tuple[int, ...]]]) -> dict[str, Tensor]:
+        """Each distinct word of the batch (V) is embedded once.
+
+        Returns:
+            ``words`` (V,); ``characters`` (V, C); ``index`` (B, N), into V; ``mask`` (B, N).
+        """
+        distinct: dict[tuple[int, ...], int] = {(PADDING, PADDING): 0}
+        count = max(map(len, rows))
+        index = [
+            [distinct.setdefault(word, len(distinct)) for word in row] + [0] * (count - len(row))
+            for row in rows
+        ]
+        longest = max(map(len, distinct))
+        shape = (len(rows), count)
+        return {
+            "words": torch.tensor([word[0] for word in distinct]),
+            "characters": torch.tensor(
+                [word[1:] + (PADDING,) * (longest - len(word)) for word in distinct]
+            ),
+            "index": torch.tensor(index, dtype=torch.long).view(shape),
+            "mask": torch.tensor(
+                [[i < len(row) for i in range(count)] for row in rows], dtype=torch.bool
+            ).view(shape),
+        }
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """(B, N, width)."""
+        characters = inputs["characters"]
+        read = self.convolution(self.characters(characters).transpose(1, 2))
+        padding = (characters == PADDING).unsqueeze(1)
+        shapes = read.masked_fill(padding, -torch.inf).amax(dim=2)
+        # The padding word has no characters.
+        shapes = shapes.masked_fill(padding.all(dim=2), 0.0)
+        distinct = torch.cat([self.words(inputs["words"]), shapes], dim=1)
+        vectors: Tensor = nn.functional.embedding(inputs["index"], distinct)
+        return vectors

@@ -1,0 +1,1 @@
+"""Judging predictions: spans, scores, and what follows from stored predictions."""

@@ -1,0 +1,1 @@
+"""Fusers: put the views into the units."""

@@ -1,0 +1,135 @@
+"""The registry: a dictionary from (kind, name) to a class, with a good error.
+
+Names resolve lazily: built-in parts are listed by module, so listing them imports no torch.
+Other packages add theirs by the entry point group ``zoo.plugins`` (each entry is a module to
+import); a file adds its own by ``--plugin FILE``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TypeVar
+
+from zoo.errors import ConfigError
+
+KINDS = (
+    "reader",
+    "text_encoder",
+    "image_encoder",
+    "joint_encoder",
+    "aligner",
+    "fuser",
+    "decoder",
+)
+
+BUILT_IN: dict[tuple[str, str], str] = {
+    ("reader", "bio"): "zoo.data.bio",
+    ("reader", "jsonl"): "zoo.data.jsonl",
+    ("reader", "synthetic"): "zoo.data.synthetic",
+    ("text_encoder", "transformer"): "zoo.encoders.transformer",
+    ("text_encoder", "bilstm"): "zoo.encoders.bilstm",
+    ("image_encoder", "caption"): "zoo.encoders.caption",
+    ("image_encoder", "cnn"): "zoo.encoders.cnn",
+    ("image_encoder", "vit"): "zoo.encoders.vit",
+    ("image_encoder", "open_clip"): "zoo.encoders.open_clip",
+    ("image_encoder", "small_cnn"): "zoo.encoders.small",
+    ("image_encoder", "small_vit"): "zoo.encoders.small",
+    ("aligner", "contrastive"): "zoo.aligners.contrastive",
+    ("fuser", "cross_attention"): "zoo.fusers.cross_attention",
+    ("decoder", "softmax"): "zoo.decoders.softmax",
+    ("decoder", "crf"): "zoo.decoders.crf",
+    ("decoder", "span_classifier"): "zoo.decoders.span_classifier",
+}
+
+_registered: dict[tuple[str, str], type] = {}
+_plugins_loaded = False
+
+C = TypeVar("C", bound=type)
+
+
+def register(kind: str, name: str) -> Callable[[C], C]:
+    """Class decorator: make a class available in YAML as ``part: name`` of its kind.
+
+    Raises:
+        ConfigError: the kind does not exist, or the name is taken by another class.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"register({kind!r}, {name!r}): unknown kind{near(kind, KINDS)}")
+
+    def add(cls: C) -> C:
+        home = BUILT_IN.get((kind, name), cls.__module__)
+        other = _registered.get((kind, name))
+        if home != cls.__module__ or (other is not None and other.__module__ != cls.__module__):
+            raise ConfigError(
+                f"register({kind!r}, {name!r}) in {cls.__module__}: the name is taken by "
+                f"{other.__module__ if other else home}; choose another"
+            )
+        _registered[kind, name] = cls
+        return cls
+
+    return add
+
+
+def names(kind: str) -> list[str]:
+    """The names registered under a kind, sorted. Imports no part."""
+    load_plugins()
+    return sorted({n for k, n in (*BUILT_IN, *_registered) if k == kind})
+
+
+def resolve(kind: str, name: str) -> type:
+    """The class registered as ``name``. Raises ConfigError with a near match."""
+    load_plugins()
+    if (kind, name) not in _registered and (kind, name) in BUILT_IN:
+        importlib.import_module(BUILT_IN[kind, name])
+    try:
+        return _registered[kind, name]
+    except KeyError:
+        raise ConfigError(f"unknown {kind} `{name}`{near(name, names(kind))}") from None
+
+
+def near(word: object, known: Iterable[str]) -> str:
+    """The end of an error message: a near match, or what there is."""
+    known = sorted(known)
+    matches = difflib.get_close_matches(str(word), known, n=1)
+    if matches:
+        return f"; did you mean `{matches[0]}`?"
+    return f"; there is: {', '.join(known)}" if known else "; there is none"
+
+
+def load_plugins() -> None:
+    """Import every module named by an installed ``zoo.plugins`` entry point, once."""
+    global _plugins_loaded
+    if not _plugins_loaded:
+        _plugins_loaded = True
+        for entry in entry_points(group="zoo.plugins"):
+            try:
+                entry.load()
+            except Exception as error:  # whatever the plug-in's own code raises
+                raise ConfigError(
+                    f"plug-in `{entry.name}` ({entry.value}) can't be imported: "
+                    f"{type(error).__name__}: {error}; mend or uninstall it"
+                ) from error
+
+
+def load_plugin_file(path: Path) -> None:
+    """Import one Python file as a plug-in (``--plugin FILE``). Raises ConfigError."""
+    name = f"zoo_plugin_{path.stem}"
+    if not path.is_file():
+        raise ConfigError(f"--plugin {path}: no such file")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"--plugin {path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever the plug-in's own code raises
+        raise ConfigError(f"--plugin {path}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,1 @@
+"""Stored runs, and the tables that are made from them."""

@@ -1,0 +1,1 @@
+"""Training: batches, optimizer groups, the loop."""

@@ -1,0 +1,57 @@
+"""The optimizer and its schedule, by the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from zoo.config import Recipe
+from zoo.errors import ConfigError
+
+
+def make_optimizer(
+    named: Iterable[tuple[str, nn.Parameter]], recipe: Recipe
+) -> torch.optim.Optimizer:
+    """AdamW or Adam over groups of one learning rate and weight decay each.
+
+    Vectors and scalars (biases, normalisation) are not decayed.
+
+    Raises:
+        ConfigError: a trainable parameter that no pattern of ``learning_rates`` names.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        if not parameter.requires_grad:
+            continue
+        rate = recipe.learning_rate(name)
+        if rate is None:
+            raise ConfigError(
+                f"no pattern of the recipe's learning_rates names the parameter {name}; "
+                'add one, or "*" for all others'
+            )
+        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer]
+    return kind(
+        [
+            {"params": parameters, "lr": rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+        ]
+    )
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LambdaLR:
+    """Linear warm-up over the recipe's share of ``steps``, then linear decay to 0 (or none)."""
+    warm = round(recipe.warmup * steps)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        if recipe.schedule == "constant":
+            return 1.0
+        return max(0.0, (steps - step) / max(1, steps - warm))
+
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,166 @@
+"""The shared vocabulary: everything that passes from one part to another.
+
+Parts depend on this module alone, never on each other. Shapes: B sentences, N words, R regions,
+U units, D a part's own output width. Masks are bool and True where real.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+
+class Entity(NamedTuple):
+    """A named entity over words: ``start`` inclusive, ``end`` exclusive."""
+
+    start: int
+    end: int
+    type: str
+
+
+class ScoredEntity(NamedTuple):
+    """A predicted entity and the probability the decoder gives it."""
+
+    start: int
+    end: int
+    type: str
+    score: float
+
+    @property
+    def entity(self) -> Entity:
+        return Entity(self.start, self.end, self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture, by the file it lies in or by its encoded bytes (PNG, JPEG)."""
+
+    name: str
+    path: Path | None = None
+    data: bytes | None = None
+
+    def read(self) -> bytes:
+        """The encoded bytes. Raises OSError where the file can't be read."""
+        if self.data is not None:
+            return self.data
+        assert self.path is not None, "a picture has a path or bytes"
+        return self.path.read_bytes()
+
+    def open(self) -> Image:
+        """The decoded picture, RGB. Raises OSError where it can't be decoded."""
+        from PIL import Image
+
+        return Image.open(io.BytesIO(self.read())).convert("RGB")
+
+    def digest(self) -> str:
+        """SHA-256 of the encoded bytes."""
+        return hashlib.sha256(self.read()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sentence, what was posted with it, and its gold entities (sorted by start).
+
+    ``picture`` is None where it is missing, ``caption`` is None where there is none: a fact that
+    reaches the model as an empty view mask, never as a substitute. ``extra`` holds further text
+    fields by name (retrieved passages, object tags).
+    """
+
+    id: str
+    words: tuple[str, ...]
+    entities: tuple[Entity, ...] = ()
+    language: str | None = None
+    picture: Picture | None = None
+    caption: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+Splits = dict[str, list[Sample]]
+"""What a reader answers: ``train``, ``dev`` and ``test``, each in file order."""
+
+Inputs = Mapping[str, Any]
+"""What an encoder's ``collate`` makes of a batch: tensors by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Sentences to be processed together and, by slot of the system, each encoder's inputs."""
+
+    samples: Sequence[Sample]
+    inputs: Mapping[str, Inputs]
+
+    @property
+    def gold(self) -> list[tuple[Entity, ...]]:
+        return [sample.entities for sample in self.samples]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a text encoder answers: ``tokens`` (B, N, D) one vector a *word*, ``sentence`` (B, D),
+    ``mask`` (B, N), and named losses of its own, if any."""
+
+    tokens: Tensor
+    sentence: Tensor
+    mask: Tensor
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What an image encoder answers: ``regions`` (B, R, D), ``pooled`` (B, D), ``mask`` (B, R).
+
+    A missing picture is a row whose mask is all False and whose vectors are zero.
+    """
+
+    regions: Tensor
+    pooled: Tensor
+    mask: Tensor
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def present(self) -> Tensor:
+        """(B,) bool: the rows that have a picture."""
+        return self.mask.any(dim=1)
+
+
+Views = Mapping[str, View]
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """What an aligner answers: what flows on, and its named losses."""
+
+    text: Text
+    views: Views
+    losses: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What is classified, words or candidate spans: ``vectors`` (B, U, D), ``mask`` (B, U),
+    ``spans`` (B, U, 2) word offsets [start, end) (int64; (0, 0) on padding)."""
+
+    vectors: Tensor
+    mask: Tensor
+    spans: Tensor
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of_words(cls, text: Text) -> Units:
+        """The sentence's words as units: U = N."""
+        import torch
+
+        start = torch.arange(text.mask.shape[1], device=text.mask.device)
+        spans = torch.stack([start, start + 1], dim=-1) * text.mask.unsqueeze(-1)
+        return cls(text.tokens, text.mask, spans)
+
+
+Level = Literal["sentence", "token", "span"]

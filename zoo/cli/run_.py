@@ -89,8 +89,11 @@ def command(
 
     for table in leaderboard([store.read(job) for job in jobs if store.complete(job)]):
         console.print(render(table))
-    written = write(leaderboard(store.load_runs()), store.root)
-    console.print(f"leaderboard of all stored runs: {written}", highlight=False, soft_wrap=True)
+    stored = store.load_runs()
+    if stored:
+        write(leaderboard(stored), store.root)
+        where = f"{store.root}/leaderboard.{{md,csv,tex,json}}"
+        console.print(f"all stored runs: {where}", highlight=False, markup=False, soft_wrap=True)
     if failed:
         console.print(f"{failed} of {len(todo)} runs failed; see above", highlight=False)
     return 1 if failed else 0

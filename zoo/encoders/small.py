@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.encoders.pictures import collate_pictures, place
+from zoo.errors import ConfigError
 from zoo.parts import ImageEncoder
 from zoo.registry import register
 from zoo.types import Inputs, Sample, View
@@ -46,7 +47,8 @@ class SmallCNN(ImageEncoder):
 
     ``layers`` convolutions of 3x3 and stride 2, each followed by batch normalisation and GELU;
     channels double up to ``width`` in the last. Regions (B, g * g, width), row by row, with
-    g = ceil(size / 2 ** layers); pooled (B, width) is their mean.
+    g = ceil(size / 2 ** layers), each layer-normalised: attention starts with keys that differ,
+    and so finds the right region in fewer steps. Pooled (B, width) is their mean.
 
     Args:
         width: of a region.
@@ -75,6 +77,7 @@ class SmallCNN(ImageEncoder):
                 for before, after in itertools.pairwise(channels)
             )
         )
+        self.norm = nn.LayerNorm(width)
 
     def prepare(self, sample: Sample) -> Tensor | None:
         return _pixels(sample, self.size)
@@ -85,7 +88,7 @@ class SmallCNN(ImageEncoder):
     def forward(self, inputs: Inputs) -> View:
         pixels = _scaled(inputs["pixels"])
         if len(pixels):  # batch statistics of no picture do not exist
-            regions = self.stages(pixels).flatten(2).transpose(1, 2)
+            regions = self.norm(self.stages(pixels).flatten(2).transpose(1, 2))
         else:
             regions = pixels.new_zeros(0, self.regions or 1, self.width)
         return place(regions, regions.mean(dim=1), inputs["present"])
@@ -108,7 +111,7 @@ class SmallViT(ImageEncoder):
         dropout: inside the transformer.
 
     Raises:
-        ValueError: ``size`` is not a multiple of ``patch``, or ``width`` of ``heads``.
+        ConfigError: ``size`` is not a multiple of ``patch``, or ``width`` of ``heads``.
 
     Cites: dosovitskiy-etal-2021-image
     """
@@ -125,9 +128,13 @@ class SmallViT(ImageEncoder):
     ) -> None:
         super().__init__()
         if size % patch:
-            raise ValueError(f"size {size} is not a multiple of patch {patch}")
+            raise ConfigError(
+                f"small_vit: `patch: {patch}` does not divide `size: {size}`; choose a divisor"
+            )
         if width % heads:
-            raise ValueError(f"width {width} is not a multiple of heads {heads}")
+            raise ConfigError(
+                f"small_vit: `heads: {heads}` does not divide `width: {width}`; choose a divisor"
+            )
         self.width, self.size = width, size
         patches = (size // patch) ** 2
         self.regions = 1 + patches

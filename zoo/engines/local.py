@@ -293,16 +293,18 @@ def versions() -> dict[str, str]:
 def git() -> Git | None:
     """The commit this package is run from; None where it is not in a checkout."""
 
+    folder = Path(zoo.__file__).resolve().parent
+
     def ask(*words: str) -> str:
-        folder = Path(zoo.__file__).parent
         done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
-        commit = ask("rev-parse", "HEAD")
+        if Path(ask("rev-parse", "--show-toplevel")) != folder.parent:
+            return None  # installed in an environment that lies in some other checkout
+        return Git(commit=ask("rev-parse", "HEAD"), dirty=bool(ask("status", "--porcelain", ".")))
     except FileNotFoundError:
         return None
-    return Git(commit=commit, dirty=bool(ask("status", "--porcelain", "."))) if commit else None
 
 
 def device(trainer: Trainer) -> str:

@@ -39,7 +39,8 @@ def make_optimizer(
         [
             {"params": parameters, "lr": rate, "weight_decay": decay}
             for (rate, decay), parameters in groups.items()
-        ]
+        ],
+        fused=True,  # one pass over memory: on a CPU a third of the time
     )
 
 

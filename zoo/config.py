@@ -18,7 +18,7 @@ from zoo import registry
 from zoo.errors import ConfigError
 from zoo.registry import near
 from zoo.schema import Part, Strict, place, validate, validate_part
-from zoo.yaml import Node, load, merge, parse, plain, pruned
+from zoo.yaml import Node, load, merge, parse, plain, without_nulls
 
 SECTIONS = ("datasets", "backbones", "systems", "recipes", "suites")
 PART_SLOTS = {
@@ -186,7 +186,6 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(*problems)
     for override in overrides:
         _override(root, override)
-    root = pruned(root)
     config = Config(path, root, tuple(overrides))
     for name in root["datasets"]:
         part = validate_part(
@@ -327,7 +326,7 @@ def _extended(
         return None
     base = node.get("extends")
     if base is None:
-        return pruned(node)  # type: ignore[no-any-return]
+        return node
     at = place(root, ("systems", name, "extends"))
     if base in (*above, name):
         problems.append(f"{at}: `{name}` extends itself: {' → '.join((*above, name, base))}")
@@ -380,6 +379,7 @@ def _system(
     filled = _filled(config, config.systems[name], backbone, path, problems, root)
     if len(problems) > before:
         return None
+    filled = without_nulls(filled)
     root["systems"].put(name, filled, config.root["systems"].where[name])
     for key in filled:
         if key not in SYSTEM_KEYS:
@@ -395,7 +395,7 @@ def _system(
     if not isinstance(view_nodes, Node):
         problems.append(f"{place(root, (*path, 'views'))}: must be a mapping of image encoders")
         view_nodes = Node()
-    for view, node in view_nodes.items():
+    for view, node in without_nulls(view_nodes).items():
         if "." in view:
             problems.append(f"{place(root, (*path, 'views', view))}: no dots in a view's name")
         part = validate_part("image_encoder", node, (*path, "views", view), root, problems)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -129,8 +129,8 @@ def validate_part(
         if name_ == key:
             continue
         if name_ == "frozen" and kind.endswith("encoder"):
-            frozen = value
-            if not isinstance(value, bool):
+            frozen = bool(value)
+            if not isinstance(value, bool | None):
                 problems.append(f"{place(root, (*path, name_))}: must be true or false")
         elif child:
             part = validate_part(child, value, (*path, name_), root, problems)
@@ -147,7 +147,7 @@ def validate_part(
     if validated is None or len(problems) > before:
         return None
     settings = {name_: getattr(validated, name_) for name_ in type(validated).model_fields}
-    return Part(kind, name, cls, settings, nested, bool(frozen))
+    return Part(kind, name, cls, settings, nested, frozen)
 
 
 def validate(
@@ -158,7 +158,13 @@ def validate(
     problems: list[str],
     allowed: list[str] | None = None,
 ) -> Any:
-    """Validate plain data against a model; what is wrong goes to ``problems``."""
+    """Validate plain data against a model; what is wrong goes to ``problems``.
+
+    A null for what can't be null means the default, as if the key were not there.
+    """
+    if isinstance(value, dict):
+        hints = {name: info.annotation for name, info in schema.model_fields.items()}
+        value = {k: v for k, v in value.items() if v is not None or _nullable(hints.get(k, None))}
     try:
         return schema.model_validate(value)
     except ValidationError as error:
@@ -181,6 +187,10 @@ def validate(
         for loc, (messages, got) in wrong.items():
             problems.append(f"{place(root, (*path, *loc))}: {' or '.join(messages)}, not {got!r}")
         return None
+
+
+def _nullable(annotation: Any) -> bool:
+    return annotation in (None, Any) or type(None) in get_args(annotation)
 
 
 def _trimmed(loc: tuple[Any, ...], value: Any) -> tuple[Any, ...]:

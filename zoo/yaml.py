@@ -111,7 +111,7 @@ def _scalar(text: str) -> Any:
 
 
 def merge(base: Node, changes: Node) -> Node:
-    """``base`` with ``changes`` laid over it, in depth; a null takes a key away.
+    """``base`` with ``changes`` laid over it, in depth.
 
     A mapping that names another ``part`` starts afresh: the old part's settings go with it.
     """
@@ -120,12 +120,9 @@ def merge(base: Node, changes: Node) -> Node:
         result.put(key, value, base.where[key])
     for key, value in changes.items():
         old = result.get(key)
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, Node) and isinstance(old, Node) and not _renames(old, value):
-            result.put(key, merge(old, value), changes.where[key])
-        else:
-            result.put(key, pruned(value), changes.where[key])
+        if isinstance(value, Node) and isinstance(old, Node) and not _renames(old, value):
+            value = merge(old, value)
+        result.put(key, value, changes.where[key])
     return result
 
 
@@ -133,14 +130,12 @@ def _renames(old: Node, new: Node) -> bool:
     return any(key in new and new[key] != old.get(key) for key in ("part", "reader"))
 
 
-def pruned(value: Any) -> Any:
-    """The value without keys that are null (an absent key and a null one are the same)."""
-    if not isinstance(value, Node):
-        return value
+def without_nulls(node: Node) -> Node:
+    """The mapping without its keys that are null: how a slot is emptied."""
     result = Node()
-    for key, item in value.items():
-        if item is not None:
-            result.put(key, pruned(item), value.where[key])
+    for key, value in node.items():
+        if value is not None:
+            result.put(key, value, node.where[key])
     return result
 
 

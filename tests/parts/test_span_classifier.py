@@ -53,10 +53,7 @@ def test_a_span_is_its_ends_and_its_width() -> None:
 def test_padding_changes_nothing() -> None:
     decoder = SpanClassifier(8, 8, TYPES).eval()
     together, text = words([5, 2])
-    alone, text_alone = (
-        Units(*(x[1:, :2] for x in (together.vectors, together.mask, together.spans))),
-        None,
-    )
+    alone = Units(*(x[1:, :2] for x in (together.vectors, together.mask, together.spans)))
     text_alone = Text(text.tokens[1:, :2], text.sentence[1:], text.mask[1:, :2])
     units, single = decoder.units(together), decoder.units(alone)
     torch.testing.assert_close(units.vectors[1][units.mask[1]], single.vectors[0][single.mask[0]])

@@ -79,4 +79,9 @@ def data_root(data: Path | None, registry: Path) -> Path:
 
 
 def results_root(results: Path | None, registry: Path) -> Path:
-    return results if results is not None else registry.resolve().parent / "results"
+    """Where runs and tables go. Raises ConfigError where nothing can be written."""
+    root = results if results is not None else registry.resolve().parent / "results"
+    there = next(path for path in (root, *root.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(f"--results {root}: {there} is no folder that can be written to")
+    return root

@@ -75,9 +75,9 @@ def command(
     if dry_run:
         return rehearse(jobs, config, store, console, rerun)
     todo = local.pending(jobs, store, rerun)
+    done = sum(store.complete(job) for job in jobs)
     console.print(
-        f"{len(jobs)} runs: {len(jobs) - len(todo)} already done, {len(todo)} to do",
-        highlight=False,
+        f"{len(jobs)} runs: {done} already done, {len(todo)} to do", highlight=False
     )
     from zoo.cli.report import ConsoleReport
 

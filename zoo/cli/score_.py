@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
+
+from zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zoo.evaluation.files import Entities
+    from zoo.evaluation.scores import Scores
 
 FILE = click.Path(path_type=Path)
 
@@ -20,28 +26,68 @@ FILE = click.Path(path_type=Path)
     show_default=True,
     help="How tag files are read into entities.",
 )
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="FROM=TO",
+    help="Rename an entity type in both files, as a dataset's `labels` do. Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(gold: Path, pred: Path, tags: Literal["lenient", "strict"], as_json: bool) -> None:
+def command(
+    gold: Path,
+    pred: Path,
+    tags: Literal["lenient", "strict"],
+    labels: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Score the entities of PRED against those of GOLD: exact-span micro P, R, F1.
 
     Each may be a file of tags (word and tag columns, as the bio reader takes them), a jsonl file
-    of samples, or a stored predictions file.
+    of samples, or a stored predictions file, of which GOLD gives its gold and PRED its
+    predictions; it may be scored against itself. Sentences are paired by id where all have one,
+    else by order.
     """
     from zoo.evaluation.files import paired
     from zoo.evaluation.scores import score
 
-    scores = score(*paired(gold, pred, tags))
+    names = _renames(labels)
+    wanted, found, languages = paired(gold, pred, tags)
+    scores = score(_renamed(wanted, names), _renamed(found, names), languages)
     if as_json:
         import json
 
-        click.echo(json.dumps(scores.as_dict(), indent=2))
-        return
+        click.echo(json.dumps(scores.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        _print(scores)
+
+
+def _renames(labels: tuple[str, ...]) -> dict[str, str]:
+    pairs = [label.partition("=") for label in labels]
+    for label, (old, _, new) in zip(labels, pairs, strict=True):
+        if not old or not new:
+            raise ConfigError(f"--label {label}: write it as FROM=TO, e.g. --label OTHER=MISC")
+    return {old: new for old, _, new in pairs}
+
+
+def _renamed(sentences: list[Entities], names: dict[str, str]) -> list[Entities]:
+    return [[e._replace(type=names.get(e.type, e.type)) for e in each] for each in sentences]
+
+
+def _print(scores: Scores) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("type", "P", "R", "F1", "gold", "predicted", "correct")
-    for name, part in [*sorted(scores.per_type.items()), ("all", scores)]:
-        figures = [f"{x:.2f}" for x in (part.precision, part.recall, part.f1)]
-        counts = [str(x) for x in (part.gold, part.predicted, part.correct)]
-        table.add_row(name, *figures, *counts)
-    Console().print(table)
+    table = Table("", "P", "R", "F1", "gold", "predicted", "correct")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for parts in (scores.per_type, scores.per_language, {"all": scores}):
+        for name, part in sorted(parts.items()):
+            figures = [f"{x:.2f}" for x in (part.precision, part.recall, part.f1)]
+            counts = [str(x) for x in (part.gold, part.predicted, part.correct)]
+            table.add_row(name, *figures, *counts)
+        table.add_section()
+    console = Console(markup=False)
+    if not console.is_terminal:
+        console.width = 500  # the width there is but a guess; nothing may be folded by it
+    console.print(table)

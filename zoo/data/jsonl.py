@@ -63,7 +63,7 @@ class Jsonl:
             for number, line in enumerate(read_lines(file), 1):
                 where = f"{file}:{number}"
                 if line.strip():
-                    sample = _sample(_record(line, where), f"{split}-{number}", pictures, where)
+                    sample = read_sample(read_record(line, where), f"{split}-{number}", pictures, where)
                     ids.add(sample.id, where)
                     splits[split].append(sample)
         return map_types(splits, self._labels, folder)
@@ -103,7 +103,7 @@ def _write_picture(images: Path, picture: Picture) -> None:
     file.write_bytes(picture.read())
 
 
-def _record(line: str, where: str) -> dict[str, Any]:
+def read_record(line: str, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except ValueError as error:
@@ -113,7 +113,7 @@ def _record(line: str, where: str) -> dict[str, Any]:
     return record
 
 
-def _sample(
+def read_sample(
     record: Mapping[str, Any], default_id: str, pictures: PictureFolder, where: str
 ) -> Sample:
     extra = {key: value for key, value in record.items() if key not in KEYS and value is not None}

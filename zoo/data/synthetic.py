@@ -62,17 +62,20 @@ def other_type(name: str, kind: str) -> str:
 class Synthetic:
     """Tweets in four languages with drawn pictures that tell what ambiguous names mean.
 
-    Training split: each ambiguous name bears its two types equally often (in an odd number of
-    mentions one of them once more), in random order. Development and test split: every sentence
-    with ambiguous names comes as two twins, apart from each other: the same words, every
-    ambiguous mention bearing its other type, the picture drawn accordingly. So whatever words
-    go with a type in one twin go with the other type in the other, and no reader of the words
-    alone can do better on ambiguous mentions than one that tosses a coin.
+    Sentences are made in pairs that have the same names; in the second every ambiguous name bears
+    its other type. So each bears both equally often, in every split. In training the two of a
+    pair are worded differently. In development and test, where there are ambiguous names, they are
+    twins: the same words, so that only the picture differs. Whatever words go with a type in one
+    twin go with the other type in the other, and no reader of the words alone can do better on
+    ambiguous mentions than one that tosses a coin. Pairs are torn apart by shuffling; the last
+    sentence of an odd number stands alone and has no ambiguous name.
 
     The picture holds one object a mention, in random places, whose family of shapes tells the
     type, and up to two distractors of no family. With ``grounding`` the colour of an object
     follows the name (``COLOUR_OF``; names of one sentence differ in colour), which tells the
-    objects of one picture apart; without, colours are random.
+    objects of one picture apart; without, colours are random. The ambiguous names of one
+    sentence share their two types and bear them in turns: of two, the shapes alone show one of
+    each in both twins, and only the colour says which is which.
 
     Args:
         root: not used; the data is made, not read.
@@ -179,13 +182,13 @@ class Synthetic:
             name = f"{split}-{i:05d}"
             picture = None
             if not missing[i]:
-                things = self._things(() if irrelevant[i] else tweet.mentions, rng)
+                things = self.things(() if irrelevant[i] else tweet.mentions, rng)
                 picture = Picture(f"{name}.png", data=draw(things, self.size, rng))
             entities = tuple(Entity(m.start, m.end, m.type) for m in tweet.mentions)
             samples.append(Sample(name, tweet.words, entities, tweet.language, picture))
         return samples
 
-    def _things(self, mentions: Sequence[Mention], rng: Random) -> list[Thing]:
+    def things(self, mentions: Sequence[Mention], rng: Random) -> list[Thing]:
         """One object a mention and up to two distractors; without mentions, random objects."""
         colours = rng.sample(range(len(COLOURS)), len(COLOURS))
         if mentions:

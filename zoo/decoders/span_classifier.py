@@ -54,7 +54,7 @@ class SpanClassifier(Decoder):
         *,
         max_width: Positive = 4,
         width_dim: Positive = 50,
-        o_weight: Annotated[float, Field(gt=0)] = 1.0,
+        o_weight: Annotated[float, Field(gt=0)] = 0.5,
         hidden: Positive | None = None,
         dropout: Probability = 0.1,
     ) -> None:

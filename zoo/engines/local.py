@@ -106,7 +106,7 @@ def load_datasets(config: Config, names: Sequence[str], root: Path) -> dict[str,
                 splits,
                 fingerprint(splits),
                 part.settings.get("tags"),
-                ceiling() if ceiling else None,
+                100 * 100 * ceiling() if ceiling else None,
             )
         except (DataError, ConfigError) as error:
             problems += [f"dataset {name}: {problem}" for problem in error.problems]
@@ -172,8 +172,7 @@ def execute(
             except ZooError as error:
                 failed += 1
                 report.fail(job, "; ".join(error.problems))
-            except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError,
-                    AssertionError, AttributeError, MemoryError) as error:
+            except Exception as error:  # whatever a part's own code raises: the others go on
                 failed += 1
                 path = store.root / "failed" / f"{job.system}-{job.dataset}-{job.seed}.log"
                 write_atomic(path, traceback.format_exc())

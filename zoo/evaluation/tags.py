@@ -7,8 +7,8 @@ https://aclanthology.org/W03-0419); the strict one accepts well-formed entities 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from typing import Literal
 
 from zoo.types import Entity
@@ -19,7 +19,7 @@ Scheme = Literal["BIO", "BIOES"]
 _PREFIXES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S"}
 
 
-@lru_cache(maxsize=4096)
+@cache
 def split_tag(tag: str) -> tuple[str, str]:
     """``B-PER`` to ``("B", "PER")``; L is given as E and U as S; ``O`` has the type "".
 
@@ -34,6 +34,17 @@ def split_tag(tag: str) -> tuple[str, str]:
             f"unknown tag `{tag}`; a tag is O, or one of B- I- E- S- L- U- and a type, as in B-PER"
         )
     return _PREFIXES[prefix], label
+
+
+@cache
+def _traits(tag: str) -> tuple[str, bool, bool]:
+    """What reading needs to know of a tag: its type, whether it is an I or E, an E or S."""
+    prefix, label = split_tag(tag)
+    return label, prefix in "IE", prefix in "ES"
+
+
+# Entity(…) by the short way: reading tags makes little else.
+_entity: Callable[[tuple[int, int, str]], Entity] = partial(tuple.__new__, Entity)
 
 
 def scheme_of(tags: Iterable[str]) -> Scheme:
@@ -59,23 +70,28 @@ def read_tags(
         ValueError: something is not a tag.
     """
     strict = reading == "strict"
-    must_end = strict and (scheme or scheme_of(tags)) == "BIOES"
-    openers = "BS" if strict else "BSIE"
     entities: list[Entity] = []
-    start, label = -1, ""  # the open entity; -1: there is none
-    for i, tag in enumerate((*tags, "O")):
-        if tag == "O" and start < 0:
+    start, end, label = 0, -1, ""  # the open entity; end is -1 where there is none
+    marked = False  # these tags mark ends
+    for i, tag in enumerate(tags):
+        if tag == "O":
             continue
-        prefix, kind = split_tag(tag)
-        if start >= 0 and not (prefix in "IE" and kind == label):
-            if not must_end:
-                entities.append(Entity(start, i, label))
-            start = -1
-        if start < 0 and prefix in openers:
-            start, label = i, kind
-        if start >= 0 and prefix in "ES":
-            entities.append(Entity(start, i + 1, label))
-            start = -1
+        kind, inner, last = _traits(tag)
+        if inner and i == end and kind == label:
+            end += 1
+        else:
+            if end > 0:
+                entities.append(_entity((start, end, label)))
+            start, end, label = i, -1 if inner and strict else i + 1, kind
+        if last:
+            marked = True
+            if end > 0:
+                entities.append(_entity((start, end, label)))
+                end = -1
+    if end > 0:
+        entities.append(_entity((start, end, label)))
+    if strict and (scheme or ("BIOES" if marked else "BIO")) == "BIOES":
+        return [entity for entity in entities if _traits(tags[entity.end - 1])[2]]
     return entities
 
 

@@ -1,0 +1,151 @@
+"""``zoo --help``, ``--version``, ``init``, ``list`` and ``show``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+import zoo
+from zoo import cli, registry as parts
+
+SHIPPED = Path(__file__).parents[2] / "registry.yaml"
+
+Use = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def use(tmp_path: Path, monkeypatch, capsys) -> Use:
+    """Run the command line in this process: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ZOO_DATA", raising=False)
+
+    def use(*args: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["zoo", *args])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return use
+
+
+HEAVY = ("torch", "transformers", "rich", "pydantic", "yaml", "numpy", "PIL")
+STARTED = """
+import sys
+from zoo.cli import main
+try:
+    main()
+except SystemExit as stop:
+    loaded = [name for name in {heavy} if name in sys.modules]
+    sys.exit(f"loaded: {{loaded}}" if loaded or stop.code else 0)
+"""
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["run", "--help"], ["list"]], ids=" ".join)
+def test_nothing_heavy_is_imported(args: list[str], tmp_path: Path) -> None:
+    """Help and lists come at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED.format(heavy=HEAVY), *args],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_help(use: Use) -> None:
+    code, out, _ = use("--help")
+    assert code == 0
+    for verb, summary in cli.VERBS.items():
+        assert verb in out
+        assert " ".join(summary.split()[:3]) in out
+    for verb in cli.VERBS:
+        code, out, _ = use(verb, "--help")
+        assert code == 0
+        assert out.startswith(f"Usage: zoo {verb}")
+
+
+def test_version(use: Use) -> None:
+    assert use("--version") == (0, f"zoo, version {zoo.__version__}\n", "")
+
+
+def test_list(use: Use) -> None:
+    code, out, _ = use("list")
+    assert code == 0
+    lines = dict(line.split(": ", 1) for line in out.splitlines())
+    assert list(lines) == list(parts.KINDS)
+    assert "bio, jsonl, synthetic" in lines["reader"]
+    for kind, name in parts.BUILT_IN:
+        assert name in lines[kind].split(", ")
+
+
+def test_list_one_kind_and_plug_ins(use: Use, tmp_path: Path) -> None:
+    code, out, _ = use("list", "fuser")
+    assert code == 0
+    assert out.startswith("fuser: ")
+    assert "cross_attention" in out
+    assert len(out.splitlines()) == 1
+    (tmp_path / "more.py").write_text(
+        "from zoo.registry import register\n@register('fuser', 'test_more')\nclass More: ...\n"
+    )
+    assert "test_more" in use("list", "fuser", "--plugin", "more.py")[1]
+
+
+def test_show(use: Use) -> None:
+    code, out, err = use("show", "bert-crf-attention", "--registry", str(SHIPPED))
+    assert (code, err) == (0, "")
+    assert out.startswith("bert-crf-attention, backbone tiny\n")
+    assert "cites: devlin-etal-2019-bert" in out
+    resolved = yaml.safe_load(out[out.index("\ntext:\n") : out.index("\ntext: transformer")])
+    assert resolved["text"]["scratch"]["width"] == 64
+    assert resolved["views"]["grid"]["part"] == "small_cnn"
+    assert resolved["fuser"]["level"] == "token"
+    assert resolved["fuser"]["dropout"] == 0.1, "defaults are shown"
+    for slot, part, module in (
+        ("text", "transformer", "zoo.encoders.transformer"),
+        ("views.grid", "small_cnn", "zoo.encoders.small"),
+        ("fuser", "cross_attention", "zoo.fusers.cross_attention"),
+        ("decoder", "crf", "zoo.decoders.crf"),
+    ):
+        assert f"\n{slot}: {part} ({module}." in out
+    assert "Cites: xu-etal-2024-effective" in out
+    counts = out[out.index("parameters") :].splitlines()
+    assert [line.split()[0] for line in counts[1:]] == ["text", "views", "fuser", "decoder", "all"]
+    trained, total = (
+        [int(line.split()[column].replace(",", "")) for line in counts[1:]] for column in (1, 3)
+    )
+    assert sum(trained[:-1]) == trained[-1] > 0
+    assert sum(total[:-1]) == total[-1] >= trained[-1]
+
+
+def test_show_with_an_override_and_a_backbone(use: Use) -> None:
+    override = "systems.bert-crf.decoder.scheme=BIOES"
+    out = use("show", "bert-crf", "--registry", str(SHIPPED), "-o", override)[1]
+    assert "scheme: BIOES" in out
+    paper = use("show", "bert-crf", "--registry", str(SHIPPED), "--backbone", "paper")[1]
+    assert "model: bert-base-cased" in paper
+
+
+def test_init(use: Use, tmp_path: Path) -> None:
+    """It writes the shipped registry, and never over another."""
+    code, out, _ = use("init", "new/folder")
+    assert code == 0
+    written = tmp_path / "new" / "folder" / "registry.yaml"
+    assert written.read_bytes() == SHIPPED.read_bytes()
+    assert f"zoo run {Path('new/folder/registry.yaml')}" in out
+
+    written.write_text("mine")
+    code, _, err = use("init", "new/folder")
+    assert code == 2
+    assert "exists already" in err
+    assert written.read_text() == "mine"
+    assert use("init", "new/folder", "--force")[0] == 0
+    assert written.read_bytes() == SHIPPED.read_bytes()
+
+    code, _, err = use("init", str(written))
+    assert code == 2
+    assert len(err.splitlines()) == 1

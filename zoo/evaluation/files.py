@@ -1,0 +1,171 @@
+"""Entities of two files, sentence by sentence: files of tags, of samples, of predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from zoo.data.bio import read_blocks
+from zoo.data.files import Ids, read_lines
+from zoo.data.jsonl import read_record, read_sample
+from zoo.data.pictures import PictureFolder
+from zoo.errors import DataError
+from zoo.evaluation.tags import Reading, read_tags, scheme_of
+from zoo.results.store import read_predictions
+from zoo.types import Entity
+
+Role = Literal["gold", "predicted"]
+Entities = Sequence[Entity]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What a file says of a sentence: ``where`` it stands (file:line), its ``id`` where it has one,
+    its ``length`` in words where the words are there."""
+
+    where: str
+    id: str | None
+    length: int | None
+    entities: Entities
+    language: str | None = None
+
+
+def paired(
+    gold: Path, pred: Path, tags: Reading = "lenient"
+) -> tuple[list[Entities], list[Entities], list[str | None] | None]:
+    """Gold and predicted entities of each sentence, in gold's order, and the languages, if any.
+
+    Each file may be one of tags (as reader ``bio`` takes it), of samples (as reader ``jsonl``
+    does), or of stored predictions, of which GOLD gives its gold and PRED what it predicted; so
+    such a file may be scored against itself. Sentences are paired by id where all have one, else
+    by order.
+
+    Args:
+        tags: how tag files are read into entities.
+
+    Raises:
+        DataError: a file is missing or malformed, or the two don't hold the same sentences; names
+            file and line.
+    """
+    wanted, found = read_entities(gold, "gold", tags), read_entities(pred, "predicted", tags)
+    if all(sentence.id is not None for sentence in chain(wanted, found)):
+        found = _by_id(wanted, found, gold, pred)
+    elif len(wanted) != len(found):
+        raise DataError(
+            f"{pred}: {len(found)} sentences, but {len(wanted)} in {gold}; without ids they are "
+            f"paired by order, so give both files the same sentences"
+        )
+    for one, two in zip(wanted, found, strict=True):
+        _check_lengths(one, two)
+    languages = [one.language or two.language for one, two in zip(wanted, found, strict=True)]
+    return (
+        [sentence.entities for sentence in wanted],
+        [sentence.entities for sentence in found],
+        languages if any(languages) else None,
+    )
+
+
+def read_entities(file: Path, role: Role, tags: Reading = "lenient") -> list[Sentence]:
+    """The sentences of a file of any of the three formats, found by looking.
+
+    Args:
+        role: which entities of stored predictions are meant; of no meaning for other files.
+
+    Raises:
+        DataError: the file is missing or malformed; names file and line.
+    """
+    lines = read_lines(file)
+    first = next(line for line in lines if line.strip())
+    keys = _keys(first)
+    if keys is None and file.suffix != ".jsonl":
+        return list(_of_tags(file, tags))
+    if keys and keys & {"gold", "predicted"}:
+        return list(_of_predictions(file, role))
+    return list(_of_samples(file, lines))
+
+
+def _keys(line: str) -> set[str] | None:
+    """The keys of a line that is a JSON object; None for any other line."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return set(record) if isinstance(record, dict) else None
+
+
+def _of_tags(file: Path, reading: Reading) -> Iterator[Sentence]:
+    blocks, ids = list(read_blocks(file)), Ids()
+    scheme = scheme_of(set(chain.from_iterable(block.tags for block in blocks)))
+    for block in blocks:
+        where = f"{file}:{block.line}"
+        if block.id is not None:
+            ids.add(block.id, where)
+        entities = read_tags(block.tags, reading, scheme)
+        yield Sentence(where, block.id, len(block.words), entities)
+
+
+def _of_samples(file: Path, lines: Sequence[str]) -> Iterator[Sentence]:
+    ids, pictures = Ids(), PictureFolder(file.parent / "images")
+    for number, line in enumerate(lines, 1):
+        where = f"{file}:{number}"
+        if not line.strip():
+            continue
+        record = read_record(line, where)
+        sample = read_sample(record, where, pictures, where)
+        id = sample.id if "id" in record else None
+        if id is not None:
+            ids.add(id, where)
+        yield Sentence(where, id, len(sample.words), sample.entities, sample.language)
+
+
+def _of_predictions(file: Path, role: Role) -> Iterator[Sentence]:
+    for number, stored in enumerate(read_predictions(file), 1):
+        entities = stored.gold if role == "gold" else [each.entity for each in stored.predicted]
+        yield Sentence(f"{file}:{number}", stored.id, None, entities, stored.language)
+
+
+def _by_id(
+    wanted: Sequence[Sentence], found: Sequence[Sentence], gold: Path, pred: Path
+) -> list[Sentence]:
+    """The predicted sentences in the order of the gold ones."""
+    left, right = _named(wanted), _named(found)
+    if not left.keys() & right.keys():
+        # A dataset of several languages puts `<language>/` before the ids of its files.
+        left, right = _named(wanted, bare=True), _named(found, bare=True)
+    for here, there, file in ((left, right, pred), (right, left, gold)):
+        lacking = [id for id in here if id not in there]
+        if lacking:
+            more = f" (nor are {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+            raise DataError(
+                f"{here[lacking[0]].where}: the id `{lacking[0]}` is not in {file}{more}; "
+                f"give both files the same sentences"
+            )
+    return [right[id] for id in left]
+
+
+def _named(sentences: Sequence[Sentence], bare: bool = False) -> dict[str, Sentence]:
+    """Sentences by id; ``bare`` leaves out the language before it, unless that makes two equal."""
+    whole = {str(sentence.id): sentence for sentence in sentences}
+    if not bare:
+        return whole
+    short = {id.removeprefix(f"{each.language}/"): each for id, each in whole.items()}
+    return short if len(short) == len(whole) else whole
+
+
+def _check_lengths(gold: Sentence, pred: Sentence) -> None:
+    if gold.length is not None and pred.length is not None and gold.length != pred.length:
+        raise DataError(
+            f"{pred.where}: {pred.length} words, but {gold.length} in {gold.where}; "
+            f"give both files the same sentences with the same words"
+        )
+    for one, other in ((gold, pred), (pred, gold)):
+        end = max((entity.end for entity in one.entities), default=0)
+        if other.length is not None and end > other.length:
+            raise DataError(
+                f"{one.where}: an entity ends after word {end}, but {other.where} has "
+                f"{other.length} words; give both files the same sentences"
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from zoo.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
-def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+def untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test registers is forgotten after it."""
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    before = set(registry._registered)
     monkeypatch.setattr(registry, "_plugins_loaded", True)
+    yield
+    for key in registry._registered.keys() - registry.BUILT_IN.keys() - before:
+        del registry._registered[key]
 
 
 def test_names_come_without_their_modules(tmp_path: Path) -> None:

@@ -46,11 +46,13 @@ class Outer(TextEncoder):
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+def registered() -> Iterator[None]:
+    before = set(registry._registered)
     registry.register("decoder", "test_example")(Example)
     registry.register("text_encoder", "test_outer")(Outer)
     yield
+    for key in registry._registered.keys() - registry.BUILT_IN.keys() - before:
+        del registry._registered[key]
 
 
 def check(

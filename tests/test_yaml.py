@@ -153,7 +153,7 @@ def test_merge_goes_into_depth() -> None:
         "more": 5,
     }
     assert where(merged, ("fuser", "heads")) == "changes.yaml:1"
-    assert where(merged, ("fuser", "part")) == "base.yaml:1"
+    assert where(merged, ("fuser", "part")) == "base.yaml:2"
     assert plain(base)["fuser"] == {"part": "f", "heads": 2}, "the base stays as it is"
 
 

@@ -7,6 +7,7 @@ import); a file adds its own by ``--plugin FILE``.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import importlib.util
@@ -91,6 +92,21 @@ def resolve(kind: str, name: str) -> type:
         return _registered[kind, name]
     except KeyError:
         raise ConfigError(f"unknown {kind} `{name}`{near(name, names(kind))}") from None
+
+
+def summary(kind: str, name: str) -> str:
+    """The first line of a part's docstring; a built-in's is read without importing it."""
+    if (kind, name) in _registered:
+        return (_registered[kind, name].__doc__ or "").strip().partition("\n")[0]
+    spec = importlib.util.find_spec(BUILT_IN[kind, name])
+    if spec is None or spec.origin is None:
+        return ""
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            marks = [ast.unparse(mark) for mark in node.decorator_list]
+            if f"register({kind!r}, {name!r})" in marks:
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
 
 
 def near(word: object, known: Iterable[str]) -> str:

@@ -72,26 +72,39 @@ def test_version(use: Use) -> None:
     assert use("--version") == (0, f"zoo, version {zoo.__version__}\n", "")
 
 
+def listed(out: str) -> dict[str, dict[str, str]]:
+    """Name and summary of every part, by kind."""
+    kinds: dict[str, dict[str, str]] = {}
+    for line in out.splitlines():
+        if line.startswith("  "):
+            name, _, summary = line.strip().partition(" ")
+            kinds[list(kinds)[-1]][name] = summary.strip()
+        else:
+            kinds[line.partition(" ")[0]] = {}
+    return kinds
+
+
 def test_list(use: Use) -> None:
     code, out, _ = use("list")
     assert code == 0
-    lines = dict(line.split(": ", 1) for line in out.splitlines())
-    assert list(lines) == list(parts.KINDS)
-    assert "bio, jsonl, synthetic" in lines["reader"]
+    kinds = listed(out)
+    assert list(kinds) == list(parts.KINDS)
     for kind, name in parts.BUILT_IN:
-        assert name in lines[kind].split(", ")
+        assert len(kinds[kind][name]) > 10, "the first line of its docstring"
+    assert kinds["decoder"]["crf"] == "Linear-chain CRF over words, BIO or BIOES."
 
 
 def test_list_one_kind_and_plug_ins(use: Use, tmp_path: Path) -> None:
     code, out, _ = use("list", "fuser")
     assert code == 0
-    assert out.startswith("fuser: ")
-    assert "cross_attention" in out
-    assert len(out.splitlines()) == 1
+    assert list(listed(out)) == ["fuser"]
     (tmp_path / "more.py").write_text(
-        "from zoo.registry import register\n@register('fuser', 'test_more')\nclass More: ...\n"
+        "from zoo.registry import register\n"
+        "@register('fuser', 'test_more')\nclass More:\n    'Fuses more.'\n"
     )
-    assert "test_more" in use("list", "fuser", "--plugin", "more.py")[1]
+    more = listed(use("list", "fuser", "--plugin", "more.py")[1])["fuser"]
+    assert more["test_more"] == "Fuses more."
+    assert "cross_attention" in more
 
 
 def test_show(use: Use) -> None:
@@ -125,8 +138,11 @@ def test_show_with_an_override_and_a_backbone(use: Use) -> None:
     override = "systems.bert-crf.decoder.scheme=BIOES"
     out = use("show", "bert-crf", "--registry", str(SHIPPED), "-o", override)[1]
     assert "scheme: BIOES" in out
-    paper = use("show", "bert-crf", "--registry", str(SHIPPED), "--backbone", "paper")[1]
-    assert "model: bert-base-cased" in paper
+    gone = ["--backbone", "paper", "-o", "backbones.paper.text.model=./gone"]
+    code, out, _ = use("show", "bert-crf", "--registry", str(SHIPPED), *gone)
+    assert code == 0
+    assert out.startswith("bert-crf, backbone paper\n")
+    assert "parameters: not counted, as it can't be built here: model `./gone`" in out
 
 
 def test_init(use: Use, tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def test_class(kind: str, name: str) -> None:
     if kind in BASES:
         assert cls.__mro__[1] is BASES[kind], "base classes are one level deep"
     first = inspect.cleandoc(cls.__doc__ or "").splitlines()[0]
-    assert 10 < len(first) <= 100, "`zoo list` shows the docstring's first line"
+    assert 10 < len(first) <= 100
+    assert registry.summary(kind, name) == first, "`zoo list` shows the docstring's first line"
     assert set(supplied(cls)) <= SUPPLIED
     for keyword, (annotation, default) in keywords(cls).items():
         assert annotation is not None, keyword

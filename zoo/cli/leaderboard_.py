@@ -20,12 +20,18 @@ from zoo.cli.options import many
 )
 @many("dataset", "Show only this dataset (the files hold all). Repeatable.")
 @click.option("--details", is_flag=True, help="Show all columns.")
-def command(results: Path, datasets: tuple[str, ...], details: bool) -> None:
+@click.option(
+    "--svg",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write what is shown to an SVG picture, too.",
+)
+def command(results: Path, datasets: tuple[str, ...], details: bool, svg: Path | None) -> None:
     """Make leaderboard.{md,csv,tex,json} anew from the stored runs, and show them."""
-    from rich.console import Console
-
+    from zoo.cli.report import make_console
     from zoo.errors import DataError
     from zoo.registry import near
+    from zoo.results.files import write_atomic
     from zoo.results.store import Store
     from zoo.results.tables import leaderboard, render, write
 
@@ -38,7 +44,9 @@ def command(results: Path, datasets: tuple[str, ...], details: bool) -> None:
             raise DataError(f"--dataset {name}: no stored run on it{near(name, known)}")
     tables = leaderboard(runs)
     write(tables, results)
-    console = Console()
+    console = make_console(record=svg is not None)
     for table in tables:
         if not datasets or table.facts["dataset"] in datasets:
             console.print(render(table, details))
+    if svg is not None:
+        write_atomic(svg, console.export_svg(title="zoo leaderboard"))

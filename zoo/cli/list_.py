@@ -22,4 +22,6 @@ def command(kind: str | None, plugins: tuple[Path, ...]) -> None:
         raise ConfigError(f"unknown kind `{kind}`{registry.near(kind, registry.KINDS)}")
     for each in [kind] if kind else registry.KINDS:
         names = registry.names(each)
-        click.echo(f"{each}: {', '.join(names) if names else '(none yet)'}")
+        click.echo(each if names else f"{each} (none yet)")
+        for name in names:
+            click.echo(f"  {name:<16} {registry.summary(each, name)}")

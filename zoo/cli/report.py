@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from zoo.engines.local import Job
     from zoo.results.store import RunRecord
     from zoo.training.loop import Row
+
+
+def make_console(record: bool = False) -> Console:
+    """A console that cuts nothing off where there is no terminal to be as narrow as."""
+    console = Console(record=record)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 160
+    return console
 
 
 class ConsoleReport:

@@ -60,9 +60,9 @@ def command(
     plugins: tuple[Path, ...],
 ) -> int:
     """Train and score the systems of REGISTRY (registry.yaml); print the leaderboard."""
-    from rich.console import Console
+    from zoo.cli.report import ConsoleReport, make_console
 
-    console = Console()
+    console = make_console()
     config = load_config(registry, overrides, plugins)
     plans = config.plan(suite, systems, datasets, seeds)
 
@@ -79,8 +79,6 @@ def command(
     console.print(
         f"{len(jobs)} runs: {done} already done, {len(todo)} to do", highlight=False
     )
-    from zoo.cli.report import ConsoleReport
-
     epochs = sum(job.plan.recipe.epochs for job in todo)
     with ConsoleReport(console, len(todo), epochs) as report:
         failed = local.execute(jobs, store, config, report, rerun)

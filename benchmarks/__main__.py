@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = Settings(data=Path(data) if data else None)
     if given.quick:
         settings = settings.quick
-    settings = Settings(
-        given.repeats or settings.repeats, given.batches or settings.batches, settings.data
+    settings = replace(
+        settings,
+        repeats=given.repeats or settings.repeats,
+        batches=given.batches or settings.batches,
     )
     out = given.out or (None if given.quick else ROOT / "results" / "benchmarks")
     console = Console(width=None if sys.stdout.isatty() else 110)

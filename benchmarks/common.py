@@ -27,16 +27,18 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Settings:
-    """How thorough to be: turns, batches a side and turn, and where the real data lie."""
+    """How thorough to be: turns; batches a side and turn; calls a turn of what takes milliseconds;
+    and where the real data lie."""
 
     repeats: int = 9
     batches: int = 12
+    calls: int = 5
     data: Path | None = None
 
     @property
     def quick(self) -> Settings:
         """Enough to see that it works; the figures mean little."""
-        return Settings(repeats=1, batches=1, data=self.data)
+        return Settings(repeats=1, batches=1, calls=1, data=self.data)
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,16 @@ class Result:
         return answer
 
 
-def alternate(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Timing]:
+def alternate(
+    sides: Mapping[str, Callable[[], object]], repeats: int, calls: int = 1
+) -> dict[str, Timing]:
     """Time each side ``repeats`` times, in turn, after an untimed turn to warm up.
 
     A single turn is for trying out, and is not warmed up for.
+
+    Args:
+        calls: of a side in each of its turns, for sides that take milliseconds; the time given is
+            that of one.
     """
     times = {name: Timing([], []) for name in sides}
     for turn in range(0 if repeats > 1 else 1, repeats + 1):
@@ -114,12 +122,13 @@ def alternate(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[s
             gc.collect()
             gc.disable()
             wall, cpu = time.perf_counter(), _cpu()
-            side()
+            for _ in range(calls):
+                side()
             wall, cpu = time.perf_counter() - wall, _cpu() - cpu
             gc.enable()
             if turn:
-                times[name].wall.append(wall)
-                times[name].cpu.append(cpu)
+                times[name].wall.append(wall / calls)
+                times[name].cpu.append(cpu / calls)
     return times
 
 

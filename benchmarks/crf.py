@@ -118,8 +118,10 @@ def run(settings: Settings) -> Result:
         "allennlp-light": peers.allennlp,
         "pytorch-crf": peers.torchcrf,
     }
-    learned = alternate({n: learn(losses[n], m) for n, m in modules.items()}, settings.repeats)
-    decoded = alternate({n: decode(paths[n]) for n in modules}, settings.repeats)
+    learned = alternate(
+        {n: learn(losses[n], m) for n, m in modules.items()}, settings.repeats, settings.calls
+    )
+    decoded = alternate({n: decode(paths[n]) for n in modules}, settings.repeats, settings.calls)
     sentences = {"loss": sum(map(len, training)), "path": sum(len(words.mask) for words in test)}
     return Result(
         "CRF loss (forward and backward) and best path, against peers",

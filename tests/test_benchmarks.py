@@ -84,8 +84,8 @@ def test_unknown_benchmark(program: ModuleType, capsys: pytest.CaptureFixture[st
 def test_sides_take_turns(common: ModuleType) -> None:
     calls: list[str] = []
     sides = {name: lambda name=name: calls.append(name) for name in "AB"}
-    times = common.alternate(sides, repeats=2)
-    assert "".join(calls) == "ABABAB"  # the first turn warms up
+    times = common.alternate(sides, repeats=2, calls=2)
+    assert "".join(calls) == "AABB" * 3  # the first turn warms up
     assert [len(timing.wall) for timing in times.values()] == [2, 2]
 
 

@@ -33,6 +33,7 @@ SYSTEM_KEYS = ("extends", "cites", "description", *PART_SLOTS, "views", "loss_we
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Recipe(Strict):
@@ -180,24 +181,27 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Config:
     ]
     for section in SECTIONS:
         if not isinstance(root.get(section), Node) or not root[section]:
-            problems.append(f"{place(root, (section,)) or path.name}: the section is missing or empty"
-                            if section in root else f"{path.name}: section `{section}` is missing")
+            problems.append(
+                f"{place(root, (section,)) or path.name}: the section is missing or empty"
+                if section in root
+                else f"{path.name}: section `{section}` is missing"
+            )
     if problems:
         raise ConfigError(*problems)
     for override in overrides:
         _override(root, override)
     config = Config(path, root, tuple(overrides))
     for name in root["datasets"]:
-        part = validate_part(
-            "reader", root["datasets"][name], ("datasets", name), root, problems
-        )
+        part = validate_part("reader", root["datasets"][name], ("datasets", name), root, problems)
         if part:
             config.datasets[name] = part
     for name, node in root["backbones"].items():
         if isinstance(node, Node):
             config.backbones[name] = node
             for slot, part in node.items():
-                validate_part(_slot_kind(slot, part), part, ("backbones", name, slot), root, problems)
+                validate_part(
+                    _slot_kind(slot, part), part, ("backbones", name, slot), root, problems
+                )
         else:
             problems.append(f"{place(root, ('backbones', name))}: must be a mapping of parts")
     for name, node in root["recipes"].items():
@@ -266,7 +270,9 @@ def _suite(config: Config, name: str, suite: Suite) -> list[str]:
         for item in [asked] if isinstance(asked, str) else asked:
             if item not in root[section]:
                 at = place(root, ("suites", name, key))
-                problems.append(f"{at}: unknown {key.rstrip('s')} `{item}`{near(item, root[section])}")
+                problems.append(
+                    f"{at}: unknown {key.rstrip('s')} `{item}`{near(item, root[section])}"
+                )
     for key in ("systems", "datasets", "seeds"):
         items = getattr(suite, key)
         problems += [
@@ -288,7 +294,9 @@ def _override(root: Node, text: str) -> None:
     if section not in root:
         raise ConfigError(f"-o {text}: unknown section `{section}`{near(section, root)}")
     if name not in root[section]:
-        raise ConfigError(f"-o {text}: unknown name `{name}` in {section}{near(name, root[section])}")
+        raise ConfigError(
+            f"-o {text}: unknown name `{name}` in {section}{near(name, root[section])}"
+        )
     seen: Any = root[section][name]
     if section == "systems":
         problems: list[str] = []
@@ -307,17 +315,16 @@ def _override(root: Node, text: str) -> None:
         node = node[step]
     if not isinstance(seen, Node):
         raise ConfigError(f"-o {text}: {'.'.join(steps[:-1])} is no mapping")
-    if parsed is None and inner[-1] not in seen:
+    slot = section == "systems" and "part" not in seen
+    if parsed is None and slot and inner[-1] not in seen:
         raise ConfigError(
-            f"-o {text}: unknown key `{inner[-1]}` in {'.'.join(steps[:-1])}"
+            f"-o {text}: {'.'.join(steps[:-1])} has no `{inner[-1]}` to take away"
             f"{near(inner[-1], seen)}"
         )
     node.put(inner[-1], parsed, f"-o {text}")
 
 
-def _extended(
-    root: Node, name: str, above: tuple[str, ...], problems: list[str]
-) -> Node | None:
+def _extended(root: Node, name: str, above: tuple[str, ...], problems: list[str]) -> Node | None:
     """A system with everything it ``extends`` filled in."""
     node = root["systems"][name]
     at = place(root, ("systems", name))
@@ -344,8 +351,9 @@ def _extended(
     return merge(whole, changes)
 
 
-def _filled(config: Config, node: Any, backbone: str, path: tuple[str, ...], problems: list[str],
-            root: Node) -> Any:
+def _filled(
+    config: Config, node: Any, backbone: str, path: tuple[str, ...], problems: list[str], root: Node
+) -> Any:
     """A part with ``part: $slot`` replaced by the backbone's part of that name."""
     if not isinstance(node, Node):
         return node
@@ -367,9 +375,7 @@ def _filled(config: Config, node: Any, backbone: str, path: tuple[str, ...], pro
     return merge(parts[name[1:]], result)
 
 
-def _system(
-    config: Config, name: str, backbone: str, problems: list[str]
-) -> SystemSpec | None:
+def _system(config: Config, name: str, backbone: str, problems: list[str]) -> SystemSpec | None:
     """Validate one system under one backbone and check its parts against each other."""
     before = len(problems)
     root = Node()
@@ -379,12 +385,13 @@ def _system(
     filled = _filled(config, config.systems[name], backbone, path, problems, root)
     if len(problems) > before:
         return None
+    problems += [
+        f"unknown key `{key}` in systems.{name} ({filled.where[key]}){near(key, SYSTEM_KEYS)}"
+        for key in filled
+        if key not in SYSTEM_KEYS
+    ]
     filled = without_nulls(filled)
     root["systems"].put(name, filled, config.root["systems"].where[name])
-    for key in filled:
-        if key not in SYSTEM_KEYS:
-            line = filled.where[key]
-            problems.append(f"unknown key `{key}` in systems.{name} ({line}){near(key, SYSTEM_KEYS)}")
     parts: dict[str, Part | None] = {
         slot: validate_part(kind, filled[slot], (*path, slot), root, problems)
         for slot, kind in PART_SLOTS.items()
@@ -403,7 +410,11 @@ def _system(
             views[view] = part
     details = validate(
         _Details,
-        {key: plain(filled[key]) for key in ("cites", "description", "loss_weights") if key in filled},
+        {
+            key: plain(filled[key])
+            for key in ("cites", "description", "loss_weights")
+            if key in filled
+        },
         path,
         root,
         problems,
@@ -435,9 +446,9 @@ def _system(
 
 
 class _Details(Strict):
-    cites: str | list[str] = []
+    cites: str | list[str] = Field(default_factory=list)
     description: str = ""
-    loss_weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    loss_weights: dict[str, Weight] = Field(default_factory=dict)
 
 
 def _misfits(spec: SystemSpec, root: Node) -> list[str]:
@@ -449,7 +460,9 @@ def _misfits(spec: SystemSpec, root: Node) -> list[str]:
     problems = []
     sees = bool(spec.views) or spec.joint is not None
     if spec.joint and spec.views:
-        problems.append(f"{at('views')}: a joint encoder makes its own views; remove one of the two")
+        problems.append(
+            f"{at('views')}: a joint encoder makes its own views; remove one of the two"
+        )
     for slot in ("aligner", "fuser"):
         if getattr(spec, slot) and not sees:
             problems.append(f"{at(slot)}: there is no view to work on; add `views` or remove it")

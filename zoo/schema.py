@@ -56,7 +56,7 @@ def nested_kind(annotation: Any) -> str | None:
     """The kind a keyword takes a nested part of, if its annotation is a part's base class."""
     from zoo import parts
 
-    bases = {
+    bases: dict[Any, str] = {
         parts.TextEncoder: "text_encoder",
         parts.ImageEncoder: "image_encoder",
         parts.JointEncoder: "joint_encoder",
@@ -164,7 +164,7 @@ def validate(
     """
     if isinstance(value, dict):
         hints = {name: info.annotation for name, info in schema.model_fields.items()}
-        value = {k: v for k, v in value.items() if v is not None or _nullable(hints.get(k, None))}
+        value = {k: v for k, v in value.items() if v is not None or _nullable(hints.get(k))}
     try:
         return schema.model_validate(value)
     except ValidationError as error:

@@ -100,6 +100,7 @@ def _convert(node: yaml.Node, name: str, above: tuple[int, ...], problems: list[
         for inherited in [k for k in merged if k not in result]:
             result.put(inherited, merged[inherited], merged.where[inherited])
         return result
+    assert isinstance(node, yaml.ScalarNode)
     return _scalar(node.value) if node.style is None else node.value
 
 

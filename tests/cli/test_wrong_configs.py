@@ -154,8 +154,7 @@ def test_plugin_that_breaks(registry: Path, capsys, monkeypatch) -> None:
 def test_plugin_that_takes_a_name(registry: Path, capsys, monkeypatch) -> None:
     plugin = registry.parent / "plugin.py"
     plugin.write_text(
-        "from zoo.registry import register\n"
-        "@register('decoder', 'crf')\nclass Mine: ...\n"
+        "from zoo.registry import register\n@register('decoder', 'crf')\nclass Mine: ...\n"
     )
     code, lines = use(["run", str(registry), "--plugin", str(plugin)], capsys, monkeypatch)
     assert code == 2

@@ -76,9 +76,7 @@ def command(
         return rehearse(jobs, config, store, console, rerun)
     todo = local.pending(jobs, store, rerun)
     done = sum(store.complete(job) for job in jobs)
-    console.print(
-        f"{len(jobs)} runs: {done} already done, {len(todo)} to do", highlight=False
-    )
+    console.print(f"{len(jobs)} runs: {done} already done, {len(todo)} to do", highlight=False)
     epochs = sum(job.plan.recipe.epochs for job in todo)
     with ConsoleReport(console, len(todo), epochs) as report:
         failed = local.execute(jobs, store, config, report, rerun)
@@ -97,9 +95,7 @@ def command(
     return 1 if failed else 0
 
 
-def rehearse(
-    jobs: list[Job], config: Config, store: object, console: Console, rerun: Rerun
-) -> int:
+def rehearse(jobs: list[Job], config: Config, store: object, console: Console, rerun: Rerun) -> int:
     """``--dry-run``: the first sample of each dataset, one batch through each system, the plan."""
     import torch
 
@@ -142,8 +138,10 @@ def show_sample(data: object, console: Console) -> None:
     lines = [
         f"dataset {data.name} (fingerprint {data.fingerprint[:12]}), first sample {sample.id}:",
         f"  tokens:   {' '.join(sample.words)}",
-        *(f"  {e.type}: [{e.start}, {e.end}) {' '.join(sample.words[e.start : e.end])}"
-          for e in sample.entities),
+        *(
+            f"  {e.type}: [{e.start}, {e.end}) {' '.join(sample.words[e.start : e.end])}"
+            for e in sample.entities
+        ),
         f"  picture:  {size}",
         f"  caption:  {sample.caption or 'none'}",
     ]

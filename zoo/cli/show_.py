@@ -65,8 +65,8 @@ def _usual_backbone(config: Config, system: str) -> str:
 
 def _parameters(config: Config, spec: SystemSpec, root: Path) -> None:
     """Count the parameters of the system as the first dataset that can be read would have it."""
-    from zoo.engines.local import cache_folder, load_datasets
     from zoo.build import build
+    from zoo.engines.local import cache_folder, load_datasets
 
     suites = [s for s in config.suites.values() if s.backbone == spec.backbone]
     names = dict.fromkeys(name for suite in suites for name in suite.datasets)

@@ -63,7 +63,9 @@ class Jsonl:
             for number, line in enumerate(read_lines(file), 1):
                 where = f"{file}:{number}"
                 if line.strip():
-                    sample = read_sample(read_record(line, where), f"{split}-{number}", pictures, where)
+                    sample = read_sample(
+                        read_record(line, where), f"{split}-{number}", pictures, where
+                    )
                     ids.add(sample.id, where)
                     splits[split].append(sample)
         return map_types(splits, self._labels, folder)

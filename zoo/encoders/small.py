@@ -9,13 +9,11 @@ import itertools
 from collections.abc import Sequence
 from typing import Annotated
 
-import numpy as np
 import torch
-from PIL.Image import Resampling
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.encoders.pictures import collate_pictures, place
+from zoo.encoders.pictures import collate_pictures, place, read_picture
 from zoo.errors import ConfigError
 from zoo.parts import ImageEncoder
 from zoo.registry import register
@@ -24,16 +22,6 @@ from zoo.types import Inputs, Sample, View
 Size = Annotated[int, Field(ge=8, le=512)]
 Positive = Annotated[int, Field(ge=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-
-
-def _pixels(sample: Sample, size: int) -> Tensor | None:
-    """The picture resized to (3, size, size), uint8; None where it is missing."""
-    if sample.picture is None:
-        return None
-    picture = sample.picture.open()
-    if picture.size != (size, size):
-        picture = picture.resize((size, size), Resampling.BILINEAR)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
 def _scaled(pixels: Tensor) -> Tensor:
@@ -82,7 +70,7 @@ class SmallCNN(ImageEncoder):
         self.norm = nn.LayerNorm(width)
 
     def prepare(self, sample: Sample) -> Tensor | None:
-        return _pixels(sample, self.size)
+        return read_picture(sample, self.size)
 
     def collate(self, rows: Sequence[Tensor | None]) -> Inputs:
         return collate_pictures(rows, (3, self.size, self.size))
@@ -163,7 +151,7 @@ class SmallViT(ImageEncoder):
         self.norm = nn.LayerNorm(width)
 
     def prepare(self, sample: Sample) -> Tensor | None:
-        return _pixels(sample, self.size)
+        return read_picture(sample, self.size)
 
     def collate(self, rows: Sequence[Tensor | None]) -> Inputs:
         return collate_pictures(rows, (3, self.size, self.size))

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -106,7 +107,7 @@ def load_datasets(config: Config, names: Sequence[str], root: Path) -> dict[str,
                 splits,
                 fingerprint(splits),
                 part.settings.get("tags"),
-                100 * 100 * ceiling() if ceiling else None,
+                100 * ceiling() if ceiling else None,
             )
         except (DataError, ConfigError) as error:
             problems += [f"dataset {name}: {problem}" for problem in error.problems]
@@ -161,14 +162,14 @@ def execute(
     """
     failed = 0
     for job in pending(jobs, store, rerun):
-        with store.lock(job, on_wait=lambda job=job: report.wait(job)):  # type: ignore[misc]
+        with store.lock(job, on_wait=partial(report.wait, job)):
             if rerun == "missing" and store.complete(job):
                 report.end(job, store.read(job))  # another process made it meanwhile
                 continue
             report.begin(job)
             try:
                 with store.writer(job) as folder:
-                    record = run(job, config, folder, lambda row, job=job: report.epoch(job, row))
+                    record = run(job, config, folder, partial(report.epoch, job))
             except ZooError as error:
                 failed += 1
                 report.fail(job, "; ".join(error.problems))

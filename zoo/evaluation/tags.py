@@ -8,7 +8,7 @@ https://aclanthology.org/W03-0419); the strict one accepts well-formed entities 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Literal
 
 from zoo.types import Entity
@@ -43,8 +43,8 @@ def _traits(tag: str) -> tuple[str, bool, bool]:
     return label, prefix in "IE", prefix in "ES"
 
 
-# Entity(…) by the short way: reading tags makes little else.
-_entity: Callable[[tuple[int, int, str]], Entity] = partial(tuple.__new__, Entity)
+# What Entity(…) comes down to, without its Python layer: reading tags does little else.
+_new: Callable[[type[Entity], tuple[int, int, str]], Entity] = tuple.__new__
 
 
 def scheme_of(tags: Iterable[str]) -> Scheme:
@@ -81,16 +81,19 @@ def read_tags(
             end += 1
         else:
             if end > 0:
-                entities.append(_entity((start, end, label)))
-            start, end, label = i, -1 if inner and strict else i + 1, kind
+                entities.append(_new(Entity, (start, end, label)))
+            if inner and strict:
+                end = -1
+            else:
+                start, end, label = i, i + 1, kind
         if last:
             marked = True
             if end > 0:
-                entities.append(_entity((start, end, label)))
+                entities.append(_new(Entity, (start, end, label)))
                 end = -1
     if end > 0:
-        entities.append(_entity((start, end, label)))
-    if strict and (scheme or ("BIOES" if marked else "BIO")) == "BIOES":
+        entities.append(_new(Entity, (start, end, label)))
+    if strict and (scheme == "BIOES" or (marked and scheme is None)):
         return [entity for entity in entities if _traits(tags[entity.end - 1])[2]]
     return entities
 

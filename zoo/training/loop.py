@@ -142,7 +142,9 @@ class Trainer:
         for group in by_length(samples, 2 * self.recipe.batch_size):
             with self.accelerator.autocast():
                 predicted = self.system.predict(self.batch(group))
-            order |= {sample.id: entities for sample, entities in zip(group, predicted, strict=True)}
+            order |= {
+                sample.id: entities for sample, entities in zip(group, predicted, strict=True)
+            }
         return [order[sample.id] for sample in samples]
 
 

@@ -48,7 +48,7 @@ MISTAKES = [
     ("part without name", "{part: $grid}", "{frozen: true}", ["`part`", "missing", ":16"]),
     ("part is text", "aligner: {part: contrastive}", "aligner: contrastive", ["aligner", ":17"]),
     ("span fuser, token decoder", "level: token", "level: span", ["span_classifier", ":18"]),
-    ("aligner without a view", "    views: {grid: {part: $grid}}\n", "", ["aligner", "view", ":16"]),
+    ("aligner without a view", "    views: {grid: {part: $grid}}\n", "", ["aligner", "view"]),
     ("views nobody reads",
      "    aligner: {part: contrastive}\n    fuser: {part: cross_attention, level: token, heads: 2}\n",
      "", ["views", "fuser", ":16"]),

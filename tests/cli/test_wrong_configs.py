@@ -50,7 +50,8 @@ MISTAKES = [
     ("span fuser, token decoder", "level: token", "level: span", ["span_classifier", ":18"]),
     ("aligner without a view", "    views: {grid: {part: $grid}}\n", "", ["aligner", "view"]),
     ("views nobody reads",
-     "    aligner: {part: contrastive}\n    fuser: {part: cross_attention, level: token, heads: 2}\n",
+     "    aligner: {part: contrastive}\n"
+     "    fuser: {part: cross_attention, level: token, heads: 2}\n",
      "", ["views", "fuser", ":16"]),
     ("unknown loss", "    aligner:", "    loss_weights: {contrast: 1}\n    aligner:",
      ["`contrast`", "`contrastive`", ":17"]),

@@ -483,6 +483,3 @@ def _misfits(spec: SystemSpec, root: Node) -> list[str]:
         if name not in known
     ]
     return problems
-
-
-__all__ = ["Config", "Plan", "Recipe", "Suite", "SystemSpec", "read", "registry"]

@@ -58,6 +58,10 @@ MISTAKES = [
     ("negative loss weight", "    aligner:", "    loss_weights: {contrastive: -1}\n    aligner:",
      ["loss_weights.contrastive", ":17", "-1"]),
     ("frozen is no flag", "{part: $grid}}", "{part: $grid, frozen: maybe}}", ["frozen", ":16"]),
+    ("heads that don't divide", "heads: 2}\nrec", "heads: 3}\nrec", ["seeing", "`heads: 3`", "16"]),
+    ("no such model", "scratch: {layers: 1, width: 16, heads: 2}", "model: ./gone",
+     ["systems.plain", "./gone", "no such folder"]),
+    ("two models", "scratch: {", "model: minilm, scratch: {", ["systems.plain", "not both"]),
     ("section is a list", "datasets:\n  mini: {", "datasets:\n  - {", ["datasets", ":1"]),
     ("alias of itself", "views: {grid: {part: $grid}}", "views: &a {grid: *a}", ["alias", ":16"]),
 ]  # fmt: skip

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.config import Config
-    from zoo.engines.local import Job, Rerun
+    from zoo.engines.local import Dataset, Job, Rerun
+    from zoo.results.store import Store
 
 
 @click.command("run")
@@ -77,6 +78,7 @@ def command(
     todo = local.pending(jobs, store, rerun)
     done = sum(store.complete(job) for job in jobs)
     console.print(f"{len(jobs)} runs: {done} already done, {len(todo)} to do", highlight=False)
+    local.check(todo)
     epochs = sum(job.plan.recipe.epochs for job in todo)
     with ConsoleReport(console, len(todo), epochs) as report:
         failed = local.execute(jobs, store, config, report, rerun)
@@ -95,7 +97,7 @@ def command(
     return 1 if failed else 0
 
 
-def rehearse(jobs: list[Job], config: Config, store: object, console: Console, rerun: Rerun) -> int:
+def rehearse(jobs: list[Job], config: Config, store: Store, console: Console, rerun: Rerun) -> int:
     """``--dry-run``: the first sample of each dataset, one batch through each system, the plan."""
     import torch
 
@@ -117,7 +119,7 @@ def rehearse(jobs: list[Job], config: Config, store: object, console: Console, r
             highlight=False,
             soft_wrap=True,
         )
-    todo = local.pending(jobs, store, rerun)  # type: ignore[arg-type]
+    todo = local.pending(jobs, store, rerun)
     console.print(f"would run {len(todo)} of {len(jobs)} runs:", highlight=False)
     for job in todo:
         epochs = job.plan.recipe.epochs
@@ -128,10 +130,8 @@ def rehearse(jobs: list[Job], config: Config, store: object, console: Console, r
     return 0
 
 
-def show_sample(data: object, console: Console) -> None:
-    from zoo.engines.local import Dataset
-
-    assert isinstance(data, Dataset)
+def show_sample(data: Dataset, console: Console) -> None:
+    """The first training sample: its words, spans, picture size and caption."""
     sample = data.splits["train"][0]
     picture = sample.picture.open() if sample.picture else None
     size = f"{picture.width} × {picture.height} pixels" if picture else "none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 import platform
 import shlex
@@ -29,7 +30,7 @@ import zoo
 from zoo.build import build, read_data, reader, sources
 from zoo.config import Config, Plan
 from zoo.data.fingerprint import fingerprint
-from zoo.errors import ConfigError, DataError, RunError, ZooError
+from zoo.errors import ConfigError, DataError, ZooError
 from zoo.evaluation.scores import score
 from zoo.results.files import write_atomic
 from zoo.results.store import (
@@ -150,6 +151,25 @@ def pending(jobs: Sequence[Job], store: Store, rerun: Rerun) -> list[Job]:
     if rerun == "never":
         return []
     return [job for job in jobs if rerun == "always" or not store.complete(job)]
+
+
+def check(jobs: Sequence[Job]) -> None:
+    """Build each system once, so that what a part refuses is known before anything is trained.
+
+    Raises:
+        ConfigError: one line a system that can't be built.
+    """
+    problems = []
+    for job in {(job.system, job.dataset): job for job in jobs}.values():
+        try:
+            build(job.plan.system, job.data.splits["train"], cache_folder())
+        except ConfigError as error:
+            problems += [f"systems.{job.system}: {problem}" for problem in error.problems]
+        except Exception as error:
+            # no mistake in the configuration: the run will fail with it, and the others go on
+            logging.getLogger(__name__).debug("%s: %s", job.system, error)
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
 
 
 def execute(
@@ -318,6 +338,3 @@ def device(trainer: Trainer) -> str:
 def command() -> str:
     """The command line, without the folder the program lies in."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-__all__ = ["Dataset", "Job", "Report", "RunError", "execute", "load_datasets", "make_jobs", "run"]

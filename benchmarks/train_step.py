@@ -48,10 +48,11 @@ class Epochs:
 
     def __call__(self) -> None:
         """One epoch as a run does it, in its deterministic mode; the same batches every time."""
+        before = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(True, warn_only=True)
         self.trainer.rng = random.Random(SEED)
         self.trainer._epoch(self.model, self.optimizer, self.schedule, self.train, 1)
-        torch.use_deterministic_algorithms(False)
+        torch.use_deterministic_algorithms(before, warn_only=True)
 
 
 class Bare:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -28,6 +29,8 @@ from zoo.cli.options import many
 )
 def command(results: Path, datasets: tuple[str, ...], details: bool, svg: Path | None) -> None:
     """Make leaderboard.{md,csv,tex,json} anew from the stored runs, and show them."""
+    from rich.console import CONSOLE_SVG_FORMAT
+
     from zoo.cli.report import make_console
     from zoo.errors import DataError
     from zoo.registry import near
@@ -49,4 +52,6 @@ def command(results: Path, datasets: tuple[str, ...], details: bool, svg: Path |
         if not datasets or table.facts["dataset"] in datasets:
             console.print(render(table, details))
     if svg is not None:
-        write_atomic(svg, console.export_svg(title="zoo leaderboard"))
+        # without web fonts: a picture in a README must not load anything
+        template = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+        write_atomic(svg, console.export_svg(title="zoo leaderboard", code_format=template))

@@ -349,7 +349,13 @@ def render(table: Table, details: bool = False) -> RichTable:
     chosen = [i for i, column in enumerate(table.columns) if details or not column.detail]
     labels, *rows = table.shown()
     for index in chosen:
-        answer.add_column(Text(labels[index]), justify="left" if table.is_text(index) else "right")
+        answer.add_column(
+            Text(labels[index]),
+            justify="left" if table.is_text(index) else "right",
+            overflow="fold",
+            # what a row is called is never cut off, however narrow the terminal
+            min_width=max(len(row[index]) for row in rows) if index == 0 else None,
+        )
     for row in rows:
         answer.add_row(*(Text(row[index]) for index in chosen))  # Text: no markup in names
     return answer

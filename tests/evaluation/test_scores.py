@@ -110,9 +110,7 @@ STORED = sorted((REPOSITORY / "results" / "runs").glob("*/*/*/predictions.*.json
 
 
 @pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, id="/".join(path.parts[-4:])) for path in STORED]
-    or [pytest.param(None, marks=pytest.mark.skip(reason="results/runs holds no predictions"))],
+    "path", [pytest.param(path, id="/".join(path.parts[-4:])) for path in STORED]
 )
 def test_strict_equals_seqeval_on_stored_predictions(path: Path) -> None:
     rows = read_predictions(path)

@@ -152,7 +152,7 @@ def test_the_stored_weights_make_the_stored_predictions(
     data = local.load_datasets(config, ["mini"], registry.parent)
     store = Store(registry.parent / "results")
     for job in local.make_jobs(config, config.plan(), data):
-        trainer = local.prepare(job, config)
+        trainer = local.prepare(job)
         trainer.system.load_state_dict(load_file(store.folder(job) / "model.safetensors"))
         test = job.data.splits["test"]
         again = registry.parent / "again.jsonl"

@@ -22,7 +22,6 @@ from zoo.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from zoo.config import Config
     from zoo.engines.local import Dataset, Job, Rerun
     from zoo.results.store import Store
 
@@ -74,7 +73,7 @@ def command(
     jobs = local.make_jobs(config, plans, loaded)
     store = Store(results_root(results, registry))
     if dry_run:
-        return rehearse(jobs, config, store, console, rerun)
+        return rehearse(jobs, store, console, rerun)
     todo = local.pending(jobs, store, rerun)
     done = sum(store.complete(job) for job in jobs)
     console.print(f"{len(jobs)} runs: {done} already done, {len(todo)} to do", highlight=False)
@@ -97,7 +96,7 @@ def command(
     return 1 if failed else 0
 
 
-def rehearse(jobs: list[Job], config: Config, store: Store, console: Console, rerun: Rerun) -> int:
+def rehearse(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> int:
     """``--dry-run``: the first sample of each dataset, one batch through each system, the plan."""
     import torch
 
@@ -107,7 +106,7 @@ def rehearse(jobs: list[Job], config: Config, store: Store, console: Console, re
         show_sample(data, console)
     firsts = {(job.system, job.dataset): job for job in jobs}
     for job in firsts.values():
-        trainer = local.prepare(job, config)
+        trainer = local.prepare(job)
         samples = job.data.splits["train"][: job.plan.recipe.batch_size]
         with torch.no_grad():
             losses = trainer.system(trainer.batch(samples)).losses

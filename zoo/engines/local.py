@@ -204,7 +204,7 @@ def execute(
     return failed
 
 
-def prepare(job: Job, config: Config) -> Trainer:
+def prepare(job: Job) -> Trainer:
     """Seed everything and build the system and its trainer."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -217,7 +217,7 @@ def run(job: Job, config: Config, folder: Path, on_epoch: Callable[[Row], None])
     """Train, restore the epoch best on dev, read the test split once, write the run's files."""
     started, begin = datetime.now(timezone.utc), time.perf_counter()
     splits = job.data.splits
-    trainer = prepare(job, config)
+    trainer = prepare(job)
     fit = trainer.fit(splits["train"], splits["dev"], on_epoch)
     assert fit.dev is not None, "a recipe has at least one epoch"
     tested = time.perf_counter()

@@ -37,7 +37,11 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Recipe(Strict):
-    """How to train. Learning rates go by patterns of parameter names, first match wins."""
+    """How to train. Learning rates go by patterns of parameter names, first match wins.
+
+    ``threads`` is of the processor; None: all. A small model is no faster on many, and the same
+    number everywhere gives the same bytes, however many runs go on at once.
+    """
 
     epochs: Count
     batch_size: Count = 16
@@ -49,6 +53,7 @@ class Recipe(Strict):
     clip: Positive | None = 1.0
     accumulate: Count = 1
     patience: Count | None = None
+    threads: Count | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
     def learning_rate(self, parameter: str) -> float | None:
@@ -107,14 +112,16 @@ class SystemSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """One run to be: one cell of a suite."""
+    """One run to be: one cell of a suite or of an ablation, and the overrides that led to it."""
 
     suite: str
     system: SystemSpec
     dataset: str
+    reader: Part
     seed: int
     recipe_name: str
     recipe: Recipe
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass
@@ -161,9 +168,11 @@ class Config:
                 name,
                 self.spec(system, chosen.backbone),
                 dataset,
+                self.datasets[dataset],
                 seed,
                 chosen.recipe,
                 self.recipes[chosen.recipe],
+                self.overrides,
             )
             for dataset in dict.fromkeys(datasets or chosen.datasets)
             for system in dict.fromkeys(systems or chosen.systems)

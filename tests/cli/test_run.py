@@ -149,9 +149,10 @@ def test_the_stored_weights_make_the_stored_predictions(
 
     monkeypatch.setenv("ZOO_CACHE", str(registry.parent / "cache"))
     config = read(registry)
-    data = local.load_datasets(config, ["mini"], registry.parent)
+    plans = config.plan()
+    data = local.load_datasets(plans, registry.parent)
     store = Store(registry.parent / "results")
-    for job in local.make_jobs(config, config.plan(), data):
+    for job in local.make_jobs(plans, data):
         trainer = local.prepare(job)
         trainer.system.load_state_dict(load_file(store.folder(job) / "model.safetensors"))
         test = job.data.splits["test"]

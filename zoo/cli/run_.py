@@ -69,8 +69,8 @@ def command(
     from zoo.engines import local
     from zoo.results.store import Store
 
-    loaded = local.load_datasets(config, [p.dataset for p in plans], data_root(data, registry))
-    jobs = local.make_jobs(config, plans, loaded)
+    loaded = local.load_datasets(plans, data_root(data, registry))
+    jobs = local.make_jobs(plans, loaded)
     store = Store(results_root(results, registry))
     if dry_run:
         return rehearse(jobs, store, console, rerun)
@@ -80,7 +80,7 @@ def command(
     local.check(todo)
     epochs = sum(job.plan.recipe.epochs for job in todo)
     with ConsoleReport(console, len(todo), epochs) as report:
-        failed = local.execute(jobs, store, config, report, rerun)
+        failed = local.execute(jobs, store, report, rerun)
 
     from zoo.results.tables import leaderboard, render, write
 

@@ -66,13 +66,13 @@ def _usual_backbone(config: Config, system: str) -> str:
 def _parameters(config: Config, spec: SystemSpec, root: Path) -> None:
     """Count the parameters of the system as the first dataset that can be read would have it."""
     from zoo.build import build
-    from zoo.engines.local import cache_folder, load_datasets
+    from zoo.engines.local import cache_folder, load_dataset
 
     suites = [s for s in config.suites.values() if s.backbone == spec.backbone]
     names = dict.fromkeys(name for suite in suites for name in suite.datasets)
     for dataset in [*names, *config.datasets]:
         try:
-            splits = load_datasets(config, [dataset], root)[dataset].splits
+            splits = load_dataset(dataset, config.datasets[dataset], root).splits
             break
         except DataError:
             continue  # not on this machine; any other will do for counting

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 
 import zoo
 from zoo.build import build, read_data, reader, sources
-from zoo.config import Config, Plan
+from zoo.config import Plan
 from zoo.data.fingerprint import fingerprint
 from zoo.errors import ConfigError, DataError, ZooError
 from zoo.evaluation.scores import score
@@ -44,6 +44,7 @@ from zoo.results.store import (
     write_predictions,
     write_run,
 )
+from zoo.schema import Part
 from zoo.system import System
 from zoo.training.loop import Row, Trainer
 from zoo.types import Splits
@@ -95,37 +96,54 @@ class Report(Protocol):
     def wait(self, job: Job) -> None: ...
 
 
-def load_datasets(config: Config, names: Sequence[str], root: Path) -> dict[str, Dataset]:
-    """Read datasets by name. Raises DataError with what is wrong in any of them."""
-    datasets, problems = {}, []
-    for name in dict.fromkeys(names):
-        part = config.datasets[name]
+def load_datasets(plans: Sequence[Plan], root: Path) -> dict[str, Dataset]:
+    """Read each dataset that is planned for, once; see :func:`dataset_key`.
+
+    Raises:
+        DataError: what is wrong in any of them.
+    """
+    datasets: dict[str, Dataset] = {}
+    problems: list[str] = []
+    for key, plan in {dataset_key(plan): plan for plan in plans}.items():
         try:
-            splits = read_data(part, root)
-            ceiling = getattr(reader(part, root), "text_only_ceiling", None)
-            datasets[name] = Dataset(
-                name,
-                splits,
-                fingerprint(splits),
-                part.settings.get("tags"),
-                100 * ceiling() if ceiling else None,
-            )
-        except (DataError, ConfigError) as error:
-            problems += [f"dataset {name}: {problem}" for problem in error.problems]
+            datasets[key] = load_dataset(plan.dataset, plan.reader, root)
+        except DataError as error:
+            problems += error.problems
     if problems:
         raise DataError(*problems)
     return datasets
 
 
-def make_jobs(config: Config, plans: Sequence[Plan], datasets: Mapping[str, Dataset]) -> list[Job]:
+def dataset_key(plan: Plan) -> str:
+    """The dataset by name and settings: an ablation may change them."""
+    return f"{plan.dataset} {digest(plan.reader.resolved())}"
+
+
+def load_dataset(name: str, part: Part, root: Path) -> Dataset:
+    """Read a dataset. Raises DataError with everything that is wrong in it."""
+    try:
+        splits = read_data(part, root)
+        ceiling = getattr(reader(part, root), "text_only_ceiling", None)
+        return Dataset(
+            name,
+            splits,
+            fingerprint(splits),
+            part.settings.get("tags"),
+            100 * ceiling() if ceiling else None,
+        )
+    except (DataError, ConfigError) as error:
+        raise DataError(*(f"dataset {name}: {problem}" for problem in error.problems)) from error
+
+
+def make_jobs(plans: Sequence[Plan], datasets: Mapping[str, Dataset]) -> list[Job]:
     """Give each planned run its content address.
 
     Raises:
         ConfigError: a system looks at what none of a dataset's training samples has.
     """
-    jobs, problems, code = [], [], dict[str, str]()
+    jobs, problems, code = [], [], dict[frozenset[type], str]()
     for plan in plans:
-        data, spec = datasets[plan.dataset], plan.system
+        data, spec = datasets[dataset_key(plan)], plan.system
         for name, part in spec.views.items():
             sees = getattr(part.cls, "sees", "picture")
             if all(getattr(sample, sees) is None for sample in data.splits["train"]):
@@ -136,11 +154,12 @@ def make_jobs(config: Config, plans: Sequence[Plan], datasets: Mapping[str, Data
         settings = {
             "system": spec.resolved(),
             "recipe": plan.recipe.model_dump(mode="json"),
-            "dataset": config.datasets[plan.dataset].resolved(),
+            "dataset": plan.reader.resolved(),
         }
-        code[spec.name] = code.get(spec.name) or sources(spec)
-        identity = run_id(settings, data.fingerprint, code[spec.name], plan.seed)
-        jobs.append(Job(plan, data, settings, code[spec.name], identity))
+        parts = frozenset(each.cls for _, part in spec.parts for each in part.walk())
+        code[parts] = code.get(parts) or sources(spec)
+        identity = run_id(settings, data.fingerprint, code[parts], plan.seed)
+        jobs.append(Job(plan, data, settings, code[parts], identity))
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     return jobs
@@ -172,9 +191,7 @@ def check(jobs: Sequence[Job]) -> None:
         raise ConfigError(*dict.fromkeys(problems))
 
 
-def execute(
-    jobs: Sequence[Job], store: Store, config: Config, report: Report, rerun: Rerun = "missing"
-) -> int:
+def execute(jobs: Sequence[Job], store: Store, report: Report, rerun: Rerun = "missing") -> int:
     """Run what is to be run. A run that fails is reported, and the others go on.
 
     Returns:
@@ -189,7 +206,7 @@ def execute(
             report.begin(job)
             try:
                 with store.writer(job) as folder:
-                    record = run(job, config, folder, partial(report.epoch, job))
+                    record = run(job, folder, partial(report.epoch, job))
             except ZooError as error:
                 failed += 1
                 report.fail(job, "; ".join(error.problems))
@@ -213,7 +230,7 @@ def prepare(job: Job) -> Trainer:
     return Trainer(system, job.plan.recipe, job.seed)
 
 
-def run(job: Job, config: Config, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
+def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
     """Train, restore the epoch best on dev, read the test split once, write the run's files."""
     started, begin = datetime.now(timezone.utc), time.perf_counter()
     splits = job.data.splits
@@ -248,7 +265,7 @@ def run(job: Job, config: Config, folder: Path, on_epoch: Callable[[Row], None])
         backbone=plan.system.backbone,
         recipe=plan.recipe_name,
         suite=plan.suite,
-        overrides=list(config.overrides),
+        overrides=list(plan.overrides),
         config_hash=digest(job.config),
         data_fingerprint=job.data.fingerprint,
         sources_hash=job.sources,

@@ -46,6 +46,8 @@ def build(spec: SystemSpec, train: Iterable[Sample], cache: Path) -> System:
         name: ViewSpec(view.width, view.regions) for name, view in views.items()
     }
     aligner = make(spec.aligner, known, cache) if spec.aligner else None
+    if aligner and aligner.views is not None:
+        known["views"] = aligner.views
     fuser = make(spec.fuser, known, cache) if spec.fuser else None
     known["fused"] = fuser.width if fuser else text.width
     if fuser and fuser.level == "token":

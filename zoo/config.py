@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -20,7 +20,11 @@ from zoo.registry import near
 from zoo.schema import Part, Strict, place, validate, validate_part
 from zoo.yaml import Node, load, merge, parse, plain, without_nulls
 
+if TYPE_CHECKING:
+    from zoo.ablations import Study
+
 SECTIONS = ("datasets", "backbones", "systems", "recipes", "suites")
+OPTIONAL = ("ablations",)
 PART_SLOTS = {
     "text": "text_encoder",
     "joint": "joint_encoder",
@@ -136,6 +140,7 @@ class Config:
     systems: dict[str, Node] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
     suites: dict[str, Suite] = field(default_factory=dict)
+    ablations: dict[str, Study] = field(default_factory=dict)
     specs: dict[tuple[str, str], SystemSpec] = field(default_factory=dict)
 
     def spec(self, system: str, backbone: str) -> SystemSpec:
@@ -147,6 +152,14 @@ class Config:
                 raise ConfigError(*problems)
             self.specs[system, backbone] = spec
         return self.specs[system, backbone]
+
+    def variant(self, system: str, backbone: str, changed: Node) -> SystemSpec:
+        """A system as an arm of an ablation has it. Raises ConfigError."""
+        problems: list[str] = []
+        spec = _system(self, system, backbone, problems, changed)
+        if spec is None:
+            raise ConfigError(*problems)
+        return spec
 
     def plan(
         self,
@@ -182,13 +195,16 @@ class Config:
 
 def read(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Load, override and validate a registry. Raises ConfigError with every problem found."""
+    from zoo import ablations  # here, because it needs what this module defines
+
     root = load(path)
+    known = (*SECTIONS, *OPTIONAL)
     problems = [
-        f"{place(root, (key,))}: unknown section `{key}`{near(key, SECTIONS)}"
+        f"{place(root, (key,))}: unknown section `{key}`{near(key, known)}"
         for key in root
-        if key not in SECTIONS
+        if key not in known
     ]
-    for section in SECTIONS:
+    for section in (*SECTIONS, *(key for key in OPTIONAL if key in root)):
         if not isinstance(root.get(section), Node) or not root[section]:
             problems.append(
                 f"{place(root, (section,)) or path.name}: the section is missing or empty"
@@ -221,7 +237,8 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Config:
         suite = validate(Suite, plain(node), ("suites", name), root, problems)
         if suite:
             config.suites[name] = suite
-            problems += _suite(config, name, suite)
+            problems += unknown_names(root, ("suites", name), suite)
+            problems += repeated(root, ("suites", name), suite, ("systems", "datasets", "seeds"))
     for name in root["systems"]:
         node = _extended(root, name, (), problems)
         if node is not None:
@@ -238,6 +255,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Config:
             spec = _system(config, name, backbone, problems)
             if spec:
                 config.specs[name, backbone] = spec
+    config.ablations = ablations.studies(config, problems)
     if problems:
         raise ConfigError(*_once(problems))
     return config
@@ -266,28 +284,40 @@ def _unknown(what: str, asked: Iterable[str], known: Iterable[str]) -> list[str]
     return [f"{what} {name}: unknown{near(name, known)}" for name in asked if name not in known]
 
 
-def _suite(config: Config, name: str, suite: Suite) -> list[str]:
-    """What a suite names that does not exist, or names twice."""
-    root, problems = config.root, []
-    for key, section in (
+def unknown_names(
+    root: Node,
+    path: tuple[str, ...],
+    item: Strict,
+    keys: Sequence[tuple[str, str]] = (
         ("systems", "systems"),
         ("datasets", "datasets"),
         ("backbone", "backbones"),
         ("recipe", "recipes"),
-    ):
-        asked = getattr(suite, key)
-        for item in [asked] if isinstance(asked, str) else asked:
-            if item not in root[section]:
-                at = place(root, ("suites", name, key))
+    ),
+) -> list[str]:
+    """What a suite or an ablation names that does not exist, by key and the section it is in."""
+    problems = []
+    for key, section in keys:
+        asked = getattr(item, key)
+        for name in [asked] if isinstance(asked, str) else asked or ():
+            if name not in root[section]:
+                at = place(root, (*path, key))
                 problems.append(
-                    f"{at}: unknown {key.rstrip('s')} `{item}`{near(item, root[section])}"
+                    f"{at}: unknown {section.rstrip('s')} `{name}`{near(name, root[section])}"
                 )
-    for key in ("systems", "datasets", "seeds"):
-        items = getattr(suite, key)
+    return problems
+
+
+def repeated(root: Node, path: tuple[str, ...], item: Strict, keys: Sequence[str]) -> list[str]:
+    """What stands twice in a list of a suite or an ablation."""
+    problems = []
+    for key in keys:
+        items = getattr(item, key)
+        items = items if isinstance(items, list) else []
         problems += [
-            f"{place(root, ('suites', name, key))}: `{item}` stands there twice; remove one"
-            for item in dict.fromkeys(items)
-            if items.count(item) > 1
+            f"{place(root, (*path, key))}: `{each}` stands there twice; remove one"
+            for each in dict.fromkeys(items)
+            if items.count(each) > 1
         ]
     return problems
 
@@ -299,7 +329,7 @@ def _override(root: Node, text: str) -> None:
     if not equals or not all(steps) or len(steps) < 3:
         raise ConfigError(f"-o {text}: write it as SECTION.NAME.KEY=VALUE")
     parsed = parse(value, f"-o {text}")
-    section, name, *inner = steps
+    section, name = steps[:2]
     if section not in root:
         raise ConfigError(f"-o {text}: unknown section `{section}`{near(section, root)}")
     if name not in root[section]:
@@ -312,25 +342,40 @@ def _override(root: Node, text: str) -> None:
         seen = _extended(root, name, (), problems)
         if problems:
             raise ConfigError(*problems)
-    node = root[section][name]
+    assign(root[section][name], seen, steps, parsed, f"-o {text}", f"-o {text}")
+
+
+def assign(node: Node, seen: Any, steps: Sequence[str], value: Any, where: str, asked: str) -> None:
+    """Put a value into the mapping ``node`` at a dotted path that must lead somewhere.
+
+    Args:
+        seen: what the node amounts to with all that it extends.
+        steps: the path: the section, the node's name in it, then the steps inside.
+        where: where the value was written.
+        asked: what is at fault where the path is wrong, for the message.
+
+    Raises:
+        ConfigError: a step is unknown, or nothing is there to take away.
+    """
+    section, _, *inner = steps
     for depth, step in enumerate(inner[:-1]):
         if not isinstance(seen, Node) or step not in seen:
             known = list(seen) if isinstance(seen, Node) else []
             at = ".".join(steps[: depth + 2])
-            raise ConfigError(f"-o {text}: unknown key `{step}` in {at}{near(step, known)}")
+            raise ConfigError(f"{asked}: unknown key `{step}` in {at}{near(step, known)}")
         seen = seen[step]
         if not isinstance(node.get(step), Node):
-            node.put(step, Node(), f"-o {text}")
+            node.put(step, Node(), where)
         node = node[step]
     if not isinstance(seen, Node):
-        raise ConfigError(f"-o {text}: {'.'.join(steps[:-1])} is no mapping")
+        raise ConfigError(f"{asked}: {'.'.join(steps[:-1])} is no mapping")
     slot = section == "systems" and "part" not in seen
-    if parsed is None and slot and inner[-1] not in seen:
+    if value is None and slot and inner[-1] not in seen:
         raise ConfigError(
-            f"-o {text}: {'.'.join(steps[:-1])} has no `{inner[-1]}` to take away"
+            f"{asked}: {'.'.join(steps[:-1])} has no `{inner[-1]}` to take away"
             f"{near(inner[-1], seen)}"
         )
-    node.put(inner[-1], parsed, f"-o {text}")
+    node.put(inner[-1], value, where)
 
 
 def _extended(root: Node, name: str, above: tuple[str, ...], problems: list[str]) -> Node | None:
@@ -384,14 +429,43 @@ def _filled(
     return merge(parts[name[1:]], result)
 
 
-def _system(config: Config, name: str, backbone: str, problems: list[str]) -> SystemSpec | None:
-    """Validate one system under one backbone and check its parts against each other."""
+def _without_views(system: Node) -> Node:
+    """What goes with views that are taken away: what aligner and fuser say of them and, where
+    all are (``views: null``, the text-only version), the two themselves."""
+    views = system.get("views", ...)
+    if views is None:
+        return without_nulls(merge(system, _nulls("aligner", "fuser")))
+    gone = [name for name, node in views.items() if node is None] if isinstance(views, Node) else []
+    for slot in ("aligner", "fuser"):
+        part = system.get(slot)
+        for setting in part.values() if isinstance(part, Node) else ():
+            if isinstance(setting, Node):
+                for view in gone:
+                    setting.pop(view, None)
+    return without_nulls(system)
+
+
+def _nulls(*keys: str) -> Node:
+    node = Node()
+    for key in keys:
+        node.put(key, None, "")
+    return node
+
+
+def _system(
+    config: Config, name: str, backbone: str, problems: list[str], changed: Node | None = None
+) -> SystemSpec | None:
+    """Validate one system under one backbone and check its parts against each other.
+
+    ``changed`` is the system as an arm of an ablation has it.
+    """
+    written = config.systems[name] if changed is None else changed
     before = len(problems)
     root = Node()
     root.put("systems", Node(), "")
-    root["systems"].put(name, config.systems[name], config.root["systems"].where[name])
+    root["systems"].put(name, written, config.root["systems"].where[name])
     path = ("systems", name)
-    filled = _filled(config, config.systems[name], backbone, path, problems, root)
+    filled = _filled(config, written, backbone, path, problems, root)
     if len(problems) > before:
         return None
     problems += [
@@ -399,7 +473,7 @@ def _system(config: Config, name: str, backbone: str, problems: list[str]) -> Sy
         for key in filled
         if key not in SYSTEM_KEYS
     ]
-    filled = without_nulls(filled)
+    filled = _without_views(filled)
     root["systems"].put(name, filled, config.root["systems"].where[name])
     parts: dict[str, Part | None] = {
         slot: validate_part(kind, filled[slot], (*path, slot), root, problems)
@@ -450,8 +524,10 @@ def _system(config: Config, name: str, backbone: str, problems: list[str]) -> Sy
         tuple(cites),
         details.description,
     )
-    problems += _misfits(spec, root)
-    return spec if len(problems) == before else None
+    problems += _misfits(spec, root, set(view_nodes))
+    own = _losses(part.cls for _, part in spec.parts)
+    weights = {k: v for k, v in spec.loss_weights.items() if k.partition(".")[0] in own}
+    return replace(spec, loss_weights=weights) if len(problems) == before else None
 
 
 class _Details(Strict):
@@ -460,8 +536,11 @@ class _Details(Strict):
     loss_weights: dict[str, Weight] = Field(default_factory=dict)
 
 
-def _misfits(spec: SystemSpec, root: Node) -> list[str]:
-    """What in a system does not fit together, known without building it."""
+def _misfits(spec: SystemSpec, root: Node, written: set[str]) -> list[str]:
+    """What in a system does not fit together, known without building it.
+
+    ``written`` are the names of its views, with those that were taken away.
+    """
 
     def at(*steps: str) -> str:
         return place(root, ("systems", spec.name, *steps))
@@ -484,11 +563,23 @@ def _misfits(spec: SystemSpec, root: Node) -> list[str]:
                 f"{at('fuser')}: level span needs a decoder of spans, and `{spec.decoder.name}` "
                 "classifies tokens; use `level: token` or `span_classifier`"
             )
-    known = {name for _, part in spec.parts for name in getattr(part.cls, "loss_names", ())}
-    known |= {f"{name}.{view}" for name in known for view in spec.views}
-    problems += [
-        f"{at('loss_weights', name)}: no part has a loss `{name}`{near(name, known)}"
-        for name in spec.loss_weights
-        if name not in known
-    ]
+    # A weight may be of a loss whose part or view was taken away, but of none that does not exist.
+    known = _losses(part.cls for _, part in spec.parts)
+    others = _losses(
+        registry.resolve(kind, name)
+        for kind in ("aligner", "fuser", "decoder")
+        for name in registry.names(kind)
+    )
+    for name in spec.loss_weights:
+        loss, dot, view = name.partition(".")
+        if loss not in known | others or (dot and loss in known and view not in written):
+            near_names = known | {f"{loss}.{view}" for loss in known for view in spec.views}
+            problems.append(
+                f"{at('loss_weights', name)}: no part has a loss `{name}`{near(name, near_names)}"
+            )
     return problems
+
+
+def _losses(classes: Iterable[type]) -> set[str]:
+    """The names of the losses that parts have."""
+    return {name for cls in classes for name in getattr(cls, "loss_names", ())}

@@ -88,9 +88,13 @@ class JointEncoder(Encoder):
 
 
 class Aligner(nn.Module, ABC):
-    """May only add losses (contrastive) or also replace what flows on (bottleneck)."""
+    """May only add losses (contrastive) or also replace what flows on (bottleneck).
+
+    ``views`` says what flows on, where that is not what came in.
+    """
 
     level: Level
+    views: dict[str, ViewSpec] | None = None
     loss_names: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
@@ -118,8 +122,11 @@ class Decoder(nn.Module, ABC):
     classifies: ClassVar[Literal["token", "span"]] = "token"
     loss_names: ClassVar[tuple[str, ...]] = ()
 
-    def units(self, words: Units) -> Units:
-        """The units to classify, of the width of ``words``; the words themselves by default."""
+    def units(self, words: Units, text: Text, samples: Sequence[Sample]) -> Units:
+        """The units to classify, of the width of ``words``; the words themselves by default.
+
+        ``text`` holds the text-only states of the ``samples``.
+        """
         return words
 
     @abstractmethod

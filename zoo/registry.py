@@ -42,7 +42,9 @@ BUILT_IN: dict[tuple[str, str], str] = {
     ("image_encoder", "small_cnn"): "zoo.encoders.small",
     ("image_encoder", "small_vit"): "zoo.encoders.small",
     ("aligner", "contrastive"): "zoo.aligners.contrastive",
+    ("aligner", "information_bottleneck"): "zoo.aligners.information_bottleneck",
     ("fuser", "cross_attention"): "zoo.fusers.cross_attention",
+    ("fuser", "collaboration"): "zoo.fusers.collaboration",
     ("decoder", "softmax"): "zoo.decoders.softmax",
     ("decoder", "crf"): "zoo.decoders.crf",
     ("decoder", "span_classifier"): "zoo.decoders.span_classifier",
@@ -50,6 +52,7 @@ BUILT_IN: dict[tuple[str, str], str] = {
 
 _registered: dict[tuple[str, str], type] = {}
 _plugins_loaded = False
+_plugin_files: dict[str, Path] = {}
 
 C = TypeVar("C", bound=type)
 
@@ -149,3 +152,9 @@ def load_plugin_file(path: Path) -> None:
         raise
     except Exception as error:  # whatever the plug-in's own code raises
         raise ConfigError(f"--plugin {path}: {type(error).__name__}: {error}") from error
+    _plugin_files[name] = path.resolve()
+
+
+def plugin_files() -> list[Path]:
+    """The files loaded as plug-ins: another process has to load them, too."""
+    return list(_plugin_files.values())

@@ -68,7 +68,7 @@ class System(nn.Module):
         if self.fuser is not None and self.fuser.level == "token":
             units = self.fuser(units, views)
             losses |= units.losses
-        units = self.decoder.units(units)
+        units = self.decoder.units(units, text, batch.samples)
         if self.fuser is not None and self.fuser.level == "span":
             units = self.fuser(units, views)
             losses |= units.losses

@@ -105,12 +105,18 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class Text:
     """What a text encoder answers: ``tokens`` (B, N, D) one vector a *word*, ``sentence`` (B, D),
-    ``mask`` (B, N), and named losses of its own, if any."""
+    ``mask`` (B, N), and named losses of its own, if any.
+
+    Encoders of sub-words add ``last`` (B, N, D), the vector of each word's last sub-word
+    (``tokens`` holds that of its first), and ``pieces`` (B, N) int64, how many it has.
+    """
 
     tokens: Tensor
     sentence: Tensor
     mask: Tensor
     losses: Mapping[str, Tensor] = field(default_factory=dict)
+    last: Tensor | None = None
+    pieces: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +152,14 @@ class Alignment:
 @dataclass(frozen=True, slots=True)
 class Units:
     """What is classified, words or candidate spans: ``vectors`` (B, U, D), ``mask`` (B, U),
-    ``spans`` (B, U, 2) word offsets [start, end) (int64; (0, 0) on padding)."""
+    ``spans`` (B, U, 2) word offsets [start, end) (int64; (0, 0) on padding). Words that no fuser
+    has changed bring ``last`` along (see :class:`Text`)."""
 
     vectors: Tensor
     mask: Tensor
     spans: Tensor
     losses: Mapping[str, Tensor] = field(default_factory=dict)
+    last: Tensor | None = None
 
     @classmethod
     def of_words(cls, text: Text) -> Units:
@@ -160,7 +168,7 @@ class Units:
 
         start = torch.arange(text.mask.shape[1], device=text.mask.device)
         spans = torch.stack([start, start + 1], dim=-1) * text.mask.unsqueeze(-1)
-        return cls(text.tokens, text.mask, spans)
+        return cls(text.tokens, text.mask, spans, last=text.last)
 
 
 Level = Literal["sentence", "token", "span"]

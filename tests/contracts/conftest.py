@@ -52,11 +52,23 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
     ("image_encoder", "open_clip"): ["model: 'local-dir:$open_clip'"],
     ("image_encoder", "small_cnn"): ["width: 16", "width: 8, layers: 2, size: 24"],
     ("image_encoder", "small_vit"): ["width: 16, layers: 1, heads: 2"],
-    ("aligner", "contrastive"): ["", "objective: info_nce, hidden: 8, view: {grid: flattened}"],
-    ("fuser", "cross_attention"): ["", "level: span, heads: 2, feed_forward: 32"],
+    ("aligner", "contrastive"): [
+        "",
+        "objective: info_nce, hidden: 8, view: {grid: flattened}, learn_temperature: true",
+        "level: token",
+        "level: span, objective: info_nce, temperature: 0.1",
+    ],
+    ("aligner", "information_bottleneck"): ["", "flow: unchanged", "level: token"],
+    ("fuser", "collaboration"): ["", "level: span, keys: {grid: pooled}, heads: 2"],
+    ("fuser", "cross_attention"): [
+        "",
+        "level: span, heads: 2, feed_forward: 2, concat: true",
+        "keys: regions",
+        "keys: pooled",
+    ],
     ("decoder", "softmax"): ["", "scheme: BIOES"],
     ("decoder", "crf"): ["", "scheme: BIOES", "constrained: false"],
-    ("decoder", "span_classifier"): ["", "max_width: 2, hidden: 8"],
+    ("decoder", "span_classifier"): ["", "max_width: 2, hidden: true", "width_dim: null, length_dim: null, case_dim: null"],
 }
 
 WIDTH = 16
@@ -291,6 +303,17 @@ def make_units(
     return Units(vectors, mask, torch.cat([words.spans, pairs], dim=1))
 
 
+def make_spans(decoder: Decoder, lengths: tuple[int, ...] = LENGTHS, **made: Any) -> Units:
+    """A decoder's units of made-up sentences; ``words`` are made unless given."""
+    words = made.get("words") or make_units("token", lengths, **made)
+    surface = ("Paris", "NASA", "said", "1984", "iPhone")
+    samples = [
+        Sample(str(i), tuple(surface[j % 5] for j in range(length)))
+        for i, length in enumerate(lengths)
+    ]
+    return decoder.units(words, make_text(lengths, words.vectors.shape[2]), samples)
+
+
 GOLD = (
     (Entity(0, 1, "LOC"), Entity(2, 4, "PER")),
     (Entity(0, 1, "ORG"),),
@@ -328,7 +351,7 @@ def answer(module: torch.nn.Module, samples: list[Sample]) -> list[Tensor]:
     if isinstance(module, Fuser):
         return tensors(module(make_units(module.level), make_views()))
     assert isinstance(module, Decoder)
-    units = module.units(make_units("token"))
+    units = make_spans(module)
     return [*tensors(units), *tensors(module.loss(units, make_text(), GOLD))]
 
 
@@ -368,3 +391,8 @@ def make_views_fixture() -> Callable[..., Views]:
 @pytest.fixture(scope="session", name="make_units")
 def make_units_fixture() -> Callable[..., Units]:
     return make_units
+
+
+@pytest.fixture(scope="session", name="make_spans")
+def make_spans_fixture() -> Callable[..., Units]:
+    return make_spans

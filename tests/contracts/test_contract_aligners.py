@@ -39,7 +39,12 @@ def test_what_flows_on(aligner, make_text, make_views, gold) -> None:
         assert answer.views.keys() == views.keys()
         for name, view in views.items():
             assert torch.equal(answer.views[name].present, view.present)
-            assert answer.views[name].regions.shape[2] == view.regions.shape[2]
+            width = (built.views or aligner.known["views"])[name].width
+            assert answer.views[name].regions.shape == (*view.mask.shape, width)
+            assert answer.views[name].pooled.shape == (len(view.pooled), width)
+            absent = ~view.present
+            assert not answer.views[name].regions[absent].any(), "a missing picture is zero"
+            assert not answer.views[name].pooled[absent].any()
 
 
 def test_predicting_does_not_look_at_gold(aligner, make_text, make_views, gold) -> None:

@@ -12,14 +12,9 @@ from zoo.errors import DataError
 from zoo.types import Entity, Units
 
 
-def candidates(built, words: Units) -> Units:
-    units: Units = built.units(words)
-    return units
-
-
-def test_units(decoder, make_units) -> None:
+def test_units(decoder, make_units, make_spans) -> None:
     built, words = decoder.build().eval(), make_units("token")
-    units = candidates(built, words)
+    units = make_spans(built, words=words)
     assert type(built).classifies in ("token", "span")
     assert units.vectors.shape[::2] == (len(words.mask), words.vectors.shape[2])
     assert units.vectors.isfinite().all()
@@ -35,10 +30,10 @@ def test_units(decoder, make_units) -> None:
             assert spans == [[i, i + 1] for i in range(length)]
 
 
-def test_loss(decoder, make_units, make_text, gold) -> None:
+def test_loss(decoder, make_spans, make_text, gold) -> None:
     """Finite, whatever the gold entities: none at all, and one wider than can be produced."""
     built = decoder.build().train()
-    units = candidates(built, make_units("token"))
+    units = make_spans(built)
     for wanted in (gold, [()] * len(gold)):
         losses = built.loss(units, make_text(), wanted)
         assert losses
@@ -49,9 +44,9 @@ def test_loss(decoder, make_units, make_text, gold) -> None:
             assert loss > 0
 
 
-def test_unknown_type(decoder, make_units, make_text) -> None:
+def test_unknown_type(decoder, make_spans, make_text) -> None:
     built = decoder.build()
-    units = candidates(built, make_units("token"))
+    units = make_spans(built)
     gold = [(Entity(0, 1, "PERSON"),), (), (), (), ()]
     with pytest.raises(DataError, match="PERSON"):
         built.loss(units, make_text(), gold)
@@ -66,13 +61,13 @@ def check(entities, length: int, types: list[str]) -> None:
 
 
 @pytest.mark.parametrize("lengths", [(5, 1, 9, 30, 2), (1, 200), (1,)], ids=str)
-def test_decode(decoder, make_units, make_text, lengths: tuple[int, ...]) -> None:
+def test_decode(decoder, make_units, make_spans, make_text, lengths: tuple[int, ...]) -> None:
     found = 0
     for seed in range(4):
         built = decoder.build(seed).eval()
         words = make_units("token", lengths, seed=seed)
         words = Units(words.vectors * 5, words.mask, words.spans)
-        entities = built.decode(candidates(built, words), make_text(lengths))
+        entities = built.decode(make_spans(built, lengths, words=words), make_text(lengths))
         assert len(entities) == len(lengths)
         for length, row in zip(lengths, entities, strict=True):
             check(row, length, decoder.known["types"])
@@ -80,30 +75,30 @@ def test_decode(decoder, make_units, make_text, lengths: tuple[int, ...]) -> Non
     assert found, "the test decodes something"
 
 
-def test_a_sentence_does_not_see_its_neighbours(decoder, make_units, make_text) -> None:
+def test_a_sentence_does_not_see_its_neighbours(decoder, make_units, make_spans, make_text) -> None:
     built, lengths = decoder.build().eval(), (5, 1, 9, 30, 2)
     words = make_units("token")
-    together = built.decode(candidates(built, words), make_text())
+    together = built.decode(make_spans(built, words=words), make_text())
     for i, n in enumerate(lengths):
         one = Units(*(t[i : i + 1, :n] for t in (words.vectors, words.mask, words.spans)))
-        (alone,) = built.decode(candidates(built, one), make_text((n,)))
+        (alone,) = built.decode(make_spans(built, (n,), words=one), make_text((n,)))
         assert [e.entity for e in alone] == [e.entity for e in together[i]]
         scores = [e.score for e in together[i]]
         assert [e.score for e in alone] == pytest.approx(scores, abs=1e-4)
 
 
-def test_fused_width(decoder, make_units, make_text, gold) -> None:
+def test_fused_width(decoder, make_spans, make_text, gold) -> None:
     """A fuser between the units and the classifier may change their width."""
     level = decoder.part.cls.classifies
     width = {"width": 24} if level == "token" else {}
     built = decoder.build(fused=24, **width)
-    units = candidates(built, make_units("token", width=24 if level == "token" else 16))
+    units = make_spans(built, width=24 if level == "token" else 16)
     wide = Units(torch.randn(*units.mask.shape, 24), units.mask, units.spans)
     assert all(loss.isfinite() for loss in built.loss(wide, make_text(), gold).values())
     assert len(built.decode(wide, make_text())) == len(gold)
 
 
-def test_it_learns(decoder, make_units, make_text) -> None:
+def test_it_learns(decoder, make_units, make_spans, make_text) -> None:
     """A decoder gives back what it was trained on, but for what it can't produce."""
     lengths = (4, 1, 6, 2)
     gold = [
@@ -116,12 +111,12 @@ def test_it_learns(decoder, make_units, make_text) -> None:
     words, text = make_units("token", lengths), make_text(lengths)
     optimizer = torch.optim.Adam(built.parameters(), lr=0.05)
     for _ in range(50):
-        loss: Tensor = sum(built.loss(candidates(built, words), text, gold).values())
+        loss: Tensor = sum(built.loss(make_spans(built, lengths, words=words), text, gold).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     widest = getattr(built, "max_width", 99)
     wanted = [[e for e in row if e.end - e.start <= widest] for row in gold]
-    found = built.eval().decode(candidates(built, words), text)
+    found = built.eval().decode(make_spans(built, lengths, words=words), text)
     assert [[e.entity for e in row] for row in found] == wanted
     assert all(e.score > 0.5 for row in found for e in row)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from zoo.aligners.contrastive import Contrastive, info_nce, nt_xent
+from zoo.aligners.contrastive import COLDEST, Contrastive, entities, info_nce, nt_xent
+from zoo.aligners.late_interaction import Bags, late_interaction
 from zoo.errors import ConfigError
 from zoo.parts import ViewSpec
-from zoo.types import Text, View
+from zoo.types import Entity, Text, View
 
 SPECS = {"grid": ViewSpec(6, 4), "caption": ViewSpec(5, None)}
 
@@ -92,9 +97,129 @@ def test_an_unknown_view_is_named() -> None:
 @pytest.mark.parametrize("objective", [nt_xent, info_nce])
 def test_pairs_that_agree_cost_less(objective: object) -> None:
     assert callable(objective)
-    torch.manual_seed(0)
-    first = torch.randn(6, 8)
-    assert objective(first, first, 0.1) < objective(first, first.roll(1, 0), 0.1)
-    torch.testing.assert_close(objective(first, first, 0.5), objective(3 * first, first, 0.5))
-    second = torch.randn(6, 8)
+    first, other, second = (bags([3, 1, 2], seed) for seed in (0, 0, 1))
+    turned = Bags(other.vectors.roll(1, 0), other.mask.roll(1, 0))
+    assert objective(first, other, 0.1) < objective(first, turned, 0.1)
+    longer = Bags(3 * first.vectors, first.mask)
+    torch.testing.assert_close(objective(first, second, 0.5), objective(longer, second, 0.5))
     torch.testing.assert_close(objective(first, second, 0.5), objective(second, first, 0.5))
+
+
+def bags(sizes: list[int], seed: int, width: int = 5) -> Bags:
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.arange(max(sizes)) < torch.tensor(sizes).unsqueeze(1)
+    return Bags(torch.randn(*mask.shape, width, generator=generator), mask)
+
+
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_late_interaction_is_the_formula(one: list[int], other: list[int], seed: int) -> None:
+    """½ (mean_a max_b cos + mean_b max_a cos), pair by pair, without any padding."""
+    first, second = bags(one, seed), bags(other, seed + 1)
+    found = late_interaction(first, second)
+    for i, n in enumerate(one):
+        for j, m in enumerate(other):
+            a, b = first.vectors[i, :n], second.vectors[j, :m]
+            cosine = torch.cosine_similarity(a.unsqueeze(1), b.unsqueeze(0), dim=2)
+            expected = (cosine.max(1).values.mean() + cosine.max(0).values.mean()) / 2
+            torch.testing.assert_close(found[i, j], expected)
+    assert (found.abs() <= 1 + 1e-5).all()
+
+
+def test_entities_are_the_mean_of_their_words() -> None:
+    words = text(3)
+    gold = [[Entity(0, 2, "PER"), Entity(2, 3, "LOC")], [], [Entity(1, 2, "LOC")]]
+    spans = entities(words, gold)
+    assert spans.mask.tolist() == [[True, True], [False, False], [True, False]]
+    torch.testing.assert_close(spans.vectors[0, 0], words.tokens[0, :2].mean(0))
+    torch.testing.assert_close(spans.vectors[2, 0], words.tokens[2, 1])
+
+
+@pytest.mark.parametrize("level", ["sentence", "token", "span"])
+def test_each_level_looks_at_its_own(level: str) -> None:
+    """A change of the sentence vector, of a word outside entities, of an entity's word."""
+    aligner = Contrastive(8, {"grid": SPECS["grid"]}, level=level)
+    words, views = text(3), {"grid": view(3, [0, 1, 2])}
+    gold = [[Entity(0, 1, "PER")]] * 3
+    before = aligner(words, views, gold).losses["contrastive.grid"]
+    felt = []
+    for place in ("sentence", 2, 0):
+        tokens, sentence = words.tokens.clone(), words.sentence.clone()
+        if place == "sentence":
+            sentence[0] += 1
+        else:
+            tokens[0, place] += 1
+        changed = Text(tokens, sentence, words.mask)
+        felt.append(aligner(changed, views, gold).losses["contrastive.grid"] != before)
+    assert felt == {"sentence": [1, 0, 0], "token": [0, 1, 1], "span": [0, 0, 1]}[level]
+
+
+def test_sentences_without_entities_are_left_out_at_level_span() -> None:
+    aligner = Contrastive(8, {"grid": SPECS["grid"]}, level="span")
+    words, views = text(3), {"grid": view(3, [0, 1, 2])}
+    gold = [[Entity(0, 1, "PER")], [], []]
+    assert aligner(words, views, gold).losses["contrastive.grid"] == 0
+    assert aligner(words, views, [*gold[:2], [Entity(2, 3, "LOC")]]).losses["contrastive.grid"] > 0
+
+
+def test_a_learnt_temperature_is_trained_and_never_freezes() -> None:
+    aligner = Contrastive(8, {"grid": SPECS["grid"]}, temperature=0.2, learn_temperature=True)
+    assert aligner.temperature.item() == pytest.approx(0.2)
+    aligner(text(3), {"grid": view(3, [0, 1, 2])}, [[]] * 3).losses["contrastive.grid"].backward()
+    assert aligner.log_temperature is not None
+    assert aligner.log_temperature.grad is not None
+    aligner.log_temperature.data.fill_(-99)
+    assert aligner.temperature.item() == pytest.approx(COLDEST)
+
+
+# Several processes --------------------------------------------------------------------------------
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    """Process ``rank`` has two of four rows, the second process with fewer regions."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
+    aligner, words, grid, gold = whole_batch()
+    rows = slice(2 * rank, 2 * rank + 2)
+    part = Text(words.tokens[rows], words.sentence[rows], words.mask[rows])
+    cut = 4 - rank
+    seen = View(grid.regions[rows, :cut], grid.pooled[rows], grid.mask[rows, :cut])
+    loss = aligner(part, {"grid": seen}, gold[rows]).losses["contrastive.grid"]
+    loss.backward()
+    for parameter in aligner.parameters():  # as DistributedDataParallel does
+        torch.distributed.all_reduce(parameter.grad)
+        parameter.grad /= 2
+    gradients = [parameter.grad for parameter in aligner.parameters()]
+    torch.save((loss.detach(), gradients), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def whole_batch() -> tuple[Contrastive, Text, View, list[list[Entity]]]:
+    torch.manual_seed(3)
+    aligner = Contrastive(8, {"grid": ViewSpec(6, None)}, level="token")
+    grid = view(4, [0, 2, 3])
+    mask = grid.mask.clone()
+    mask[2:, 3] = False
+    grid = View(grid.regions * mask.unsqueeze(-1), grid.pooled, mask)
+    return aligner, text(4), grid, [[]] * 4
+
+
+def test_pairs_of_all_processes_are_contrasted(tmp_path: Path) -> None:
+    """Two processes with half a batch each: the loss and the gradients of the whole batch."""
+    aligner, words, grid, gold = whole_batch()
+    loss = aligner(words, {"grid": grid}, gold).losses["contrastive.grid"]
+    loss.backward()
+    torch.multiprocessing.start_processes(
+        one_of_two, args=(str(tmp_path),), nprocs=2, start_method="fork"
+    )
+    for rank in (0, 1):
+        found, gradients = torch.load(tmp_path / f"{rank}.pt")
+        torch.testing.assert_close(found, loss.detach())
+        for gradient, parameter in zip(gradients, aligner.parameters(), strict=True):
+            torch.testing.assert_close(gradient, parameter.grad)

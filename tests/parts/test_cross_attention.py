@@ -37,7 +37,7 @@ def view(lengths: list[int], regions: int, width: int) -> View:
     return View(vectors * mask.unsqueeze(-1), pooled * mask.any(1, keepdim=True), mask)
 
 
-@pytest.mark.parametrize("feed_forward", [None, 16])
+@pytest.mark.parametrize("feed_forward", [None, 2])
 def test_a_row_without_any_picture_comes_back_unchanged(feed_forward: int | None) -> None:
     words = units(4)
     views = {"grid": view([4, 0, 0, 4], 4, 6), "caption": view([0, 0, 3, 2], 3, 8)}
@@ -65,7 +65,7 @@ def test_no_picture_in_the_batch() -> None:
 
 
 def test_padding_regions_change_nothing() -> None:
-    module, words = fuser(feed_forward=16), units()
+    module, words = fuser(feed_forward=2), units()
     grid, caption = view([4, 2, 0], 4, 6), view([1, 3, 2], 3, 8)
     wider = View(
         torch.cat([caption.regions, torch.full((3, 5, 8), 99.0)], 1),
@@ -86,7 +86,7 @@ def test_a_missing_view_is_not_looked_at() -> None:
     torch.testing.assert_close(one, module(words, {"grid": noise, "caption": caption}).vectors)
 
 
-@pytest.mark.parametrize("feed_forward", [None, 16])
+@pytest.mark.parametrize("feed_forward", [None, 2])
 def test_every_parameter_gets_a_gradient(feed_forward: int | None) -> None:
     module = fuser(feed_forward=feed_forward, dropout=0.0).train()
     views = {"grid": view([4, 0, 4], 4, 6), "caption": view([2, 0, 3], 3, 8)}
@@ -130,6 +130,35 @@ def test_is_torchs_own_multi_head_attention() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ConfigError, match="`heads: 3` does not divide the units' width 8"):
         fuser(heads=3)
+
+
+def test_keys_of_which_kind() -> None:
+    """Of a view, the regions alone, the pooled vector alone, or both have a say."""
+    grid = view([4, 4, 4], 4, 6)
+    caption = view([2, 1, 3], 3, 8)
+    other_regions = View(grid.regions + 1, grid.pooled, grid.mask)
+    other_pooled = View(grid.regions, grid.pooled + 1, grid.mask)
+    for keys, felt in {"both": (1, 1), "regions": (1, 0), "pooled": (0, 1)}.items():
+        module = fuser(keys=keys)
+        before = module(units(), {"grid": grid, "caption": caption}).vectors
+        for changed, feels in zip((other_regions, other_pooled), felt, strict=True):
+            after = module(units(), {"grid": changed, "caption": caption}).vectors
+            assert torch.equal(before, after) is not bool(feels), keys
+
+
+def test_concat_keeps_the_unit_beside_what_it_became() -> None:
+    views = {"grid": view([4, 0, 4], 4, 6), "caption": view([2, 0, 3], 3, 8)}
+    both, one = fuser(concat=True), fuser()
+    assert (both.width, one.width) == (16, 8)
+    fused = both(units(), views).vectors
+    assert torch.equal(fused[..., :8], units().vectors)
+    assert torch.equal(fused[..., 8:], one(units(), views).vectors)
+
+
+def test_heads_are_64_wide_where_nothing_is_said() -> None:
+    widths = {768: 12, 384: 6, 64: 4, 8: 4}
+    for width, heads in widths.items():
+        assert CrossAttention(width, SPECS).attention.heads == heads
 
 
 @pytest.mark.parametrize("level", ["token", "span"])

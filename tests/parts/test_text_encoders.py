@@ -165,10 +165,10 @@ def test_word_vectors_are_those_of_the_first_sub_word(bert: str) -> None:
 
 def test_byte_level_words_get_a_space_before_them(roberta: str) -> None:
     encoder = Pretrained(roberta, "first")
-    (window,), starts = encoder.prepare(Sample("x", ("par", "par")))
+    (window,), places = encoder.prepare(Sample("x", ("par", "par")))
     tokens = encoder.tokenizer.convert_ids_to_tokens(window)
     assert tokens == ["<s>", "Ġpar", "Ġpar", "</s>"]
-    assert starts == [(0, 1), (0, 2)]
+    assert places == [(0, 1, 1), (0, 2, 1)]
     assert encoder.limit == 8  # 12 position embeddings, two before RoBERTa's first, two specials
 
 
@@ -177,7 +177,23 @@ def test_a_word_that_tokenises_to_nothing_gets_the_unknown_token(bert: str, word
     encoder = Pretrained(bert, "first")
     pieces = encoder.prepare(Sample("x", ("in", word, "paris")))
     assert pieces.windows == [[2, 7, PIECES.index("[UNK]"), 8, 3]]
-    assert pieces.starts == [(0, 1), (0, 2), (0, 3)]
+    assert [place for _, place, _ in pieces.words] == [1, 2, 3]
+
+
+def test_first_and_last_sub_word_of_each_word(bert: str) -> None:
+    encoder = Pretrained(bert, "first").eval()
+    rows = [encoder.prepare(Sample("x", ("obama", "in"))), encoder.prepare(Sample("y", ("in",)))]
+    inputs = encoder.collate(rows)
+    (states, _), text = encoder.states(inputs), encoder(inputs)
+    assert text.pieces is not None
+    assert text.last is not None
+    size = text.pieces[0, 0].item()
+    assert size > 1
+    assert text.pieces.tolist() == [[size, 1], [1, 0]]
+    torch.testing.assert_close(text.tokens[0, 0], states[0, 1])
+    torch.testing.assert_close(text.last[0], states[0, [size, size + 1]])
+    torch.testing.assert_close(text.last[1, 0], text.tokens[1, 0])
+    assert not text.last[1, 1].any()
 
 
 def test_windows_at_the_limit(bert: str) -> None:
@@ -200,7 +216,7 @@ def test_a_word_longer_than_a_window_keeps_its_first_pieces(bert: str) -> None:
     encoder = Pretrained(bert, "mean").eval()
     sample = Sample("x", ("in", "oba" + "ma" * 40, "paris"))
     pieces = encoder.prepare(sample)
-    assert len(pieces.starts) == 3
+    assert len(pieces.words) == 3
     assert pieces.windows == [[2, 7, 5, 6, 8, 3]]  # ten pieces a window, a quarter of them a word
     assert read(encoder, [sample]).tokens.isfinite().all()
 

@@ -10,34 +10,46 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from zoo.aligners.late_interaction import Bags, gathered, late_interaction
 from zoo.errors import ConfigError
 from zoo.parts import Aligner, ViewSpec
 from zoo.registry import near, register
-from zoo.types import Alignment, Entity, Text, View, Views
+from zoo.types import Alignment, Entity, Level, Text, View, Views
 
 Reading = Literal["pooled", "flattened"]
+Objective = Literal["nt_xent", "info_nce"]
+
+COLDEST = 0.01
+"""The lowest temperature that is learnt, as in CLIP."""
 
 
 @register("aligner", "contrastive")
 class Contrastive(Aligner):
-    """Adds a contrastive loss between the whole text and each whole view; changes nothing else.
+    """Adds a contrastive loss between the text and each view; changes nothing else.
 
     Cites: wang-etal-2024-2mner
 
-    One head (linear, ReLU, linear) for the text, shared by all views, and one a view; a loss
-    ``contrastive.<view>`` for each of them. Rows without a picture are left out; fewer than two
-    pictures leave nothing to contrast with: the loss is 0.
+    How alike a text and a picture are depends on the level: ``sentence``, the cosine of the
+    sentence vector and the view's vector; ``token``, late interaction of the words and the regions
+    (:func:`late_interaction`); ``span``, the same of the gold entities, each the mean of its words,
+    and the regions. Vectors pass through a head (linear, ReLU, linear) before: one for the text,
+    shared by all views, and one a view. There is a loss ``contrastive.<view>`` for each view.
+
+    Rows without a picture are left out (at level span those without an entity, too); fewer than
+    two leave nothing to contrast with: the loss is 0. Where several processes train, the pairs of
+    all of them are the negatives.
 
     Args:
         width: of the text.
         views: what each view will give.
-        level: what is aligned: the whole text and the whole picture.
+        level: what is aligned.
         objective: ``nt_xent`` (SimCLR, Chen et al., ICML 2020: negatives of both modalities) or
             ``info_nce`` (CLIP, Radford et al., ICML 2021: of the other modality only).
-        temperature: divides the cosine.
+        temperature: divides the similarity.
+        learn_temperature: whether ``temperature`` is where a trained one starts.
         hidden: hidden and output size of the heads; None = the text's width.
-        view: what the head of a view reads, its pooled vector or all its regions in a row; one
-            for all views or one a view (pooled where not named).
+        view: what the head of a view reads at level sentence, its pooled vector or all its regions
+            in a row; one for all views or one a view (pooled where not named).
 
     Raises:
         ConfigError: ``view`` names an unknown view, or one to flatten whose number of regions
@@ -51,44 +63,77 @@ class Contrastive(Aligner):
         width: int,
         views: dict[str, ViewSpec],
         *,
-        level: Literal["sentence"] = "sentence",
-        objective: Literal["nt_xent", "info_nce"] = "nt_xent",
-        temperature: Annotated[float, Field(gt=0)] = 0.5,
+        level: Level = "sentence",
+        objective: Objective = "nt_xent",
+        temperature: Annotated[float, Field(ge=COLDEST)] = 0.5,
+        learn_temperature: bool = False,
         hidden: Annotated[int, Field(gt=0)] | None = None,
         view: Reading | dict[str, Reading] = "pooled",
     ) -> None:
         super().__init__()
         self.level = level
         self.objective = nt_xent if objective == "nt_xent" else info_nce
-        self.temperature = temperature
+        start = torch.tensor(float(temperature)).log()
+        self.log_temperature = nn.Parameter(start) if learn_temperature else None
+        self.fixed_temperature = temperature
         if isinstance(view, str):
             view = dict.fromkeys(views, view)
         for name in view:
             if name not in views:
                 raise ConfigError(f"contrastive: `view` names `{name}`{near(name, views)}")
-        self.flattened = {name for name, reading in view.items() if reading == "flattened"}
+        # at the other levels the regions themselves are what is read
+        self.flattened = {
+            name for name, reading in view.items() if reading == "flattened" and level == "sentence"
+        }
         hidden = hidden or width
         self.text_head = head(width, hidden)
         self.view_heads = nn.ModuleDict(
             {name: head(self._width(name, spec), hidden) for name, spec in views.items()}
         )
 
+    @property
+    def temperature(self) -> Tensor | float:
+        """The temperature as it is now."""
+        if self.log_temperature is None:
+            return self.fixed_temperature
+        return self.log_temperature.exp().clamp(min=COLDEST)
+
     def forward(
         self, text: Text, views: Views, gold: Sequence[Sequence[Entity]] | None
     ) -> Alignment:
         if gold is None:
             return Alignment(text, views, {})
-        losses = {f"contrastive.{name}": self._loss(text, name, views[name]) for name in views}
+        said = self.said(text, gold)
+        losses = {
+            f"contrastive.{name}": self.contrast(said, self.seen(name, views[name]))
+            for name in views
+        }
         return Alignment(text, views, losses)
 
-    def _loss(self, text: Text, name: str, view: View) -> Tensor:
-        present = view.present
-        seen = (view.regions.flatten(1) if name in self.flattened else view.pooled)[present]
-        if len(seen) < 2:
-            return text.sentence.new_zeros(())
-        first = self.text_head(text.sentence[present])
-        second = self.view_heads[name](seen)
-        return self.objective(first, second, self.temperature)
+    def said(self, text: Text, gold: Sequence[Sequence[Entity]]) -> Bags:
+        """What of each text is aligned, behind the head: its sentence, words or entities."""
+        if self.level == "sentence":
+            return _ones(self.text_head(text.sentence))
+        if self.level == "token":
+            return Bags(self.text_head(text.tokens), text.mask)
+        spans = entities(text, gold)
+        return Bags(self.text_head(spans.vectors), spans.mask)
+
+    def seen(self, name: str, view: View) -> Bags:
+        """What of each picture is aligned, behind the head: the whole, or its regions."""
+        project = self.view_heads[name]
+        if self.level != "sentence":
+            return Bags(project(view.regions), view.mask)
+        whole = view.regions.flatten(1) if name in self.flattened else view.pooled
+        return Bags(project(whole).unsqueeze(1), view.present.unsqueeze(1))
+
+    def contrast(self, said: Bags, seen: Bags) -> Tensor:
+        """The loss over the rows that have both."""
+        said, seen = gathered(said), gathered(seen)
+        both = said.present & seen.present
+        if both.sum() < 2:
+            return said.vectors.new_zeros(())
+        return self.objective(said.at(both), seen.at(both), self.temperature)
 
     def _width(self, name: str, spec: ViewSpec) -> int:
         """Of what a view's head reads."""
@@ -107,32 +152,49 @@ def head(width: int, hidden: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Each of the 2B vectors picks its partner among the other 2B - 1; mean over the 2B.
+def _ones(vectors: Tensor) -> Bags:
+    """Bags of one vector each, from (B, D)."""
+    return Bags(vectors.unsqueeze(1), vectors.new_ones(len(vectors), 1, dtype=torch.bool))
+
+
+def entities(text: Text, gold: Sequence[Sequence[Entity]]) -> Bags:
+    """The gold entities of each sentence as the mean of their words: B bags, D wide."""
+    most = max(1, *map(len, gold))
+    within = torch.zeros(len(gold), most, text.mask.shape[1])
+    for row, found in enumerate(gold):
+        for place, entity in enumerate(found):
+            within[row, place, entity.start : entity.end] = 1 / (entity.end - entity.start)
+    within = within.to(text.tokens)
+    return Bags(within @ text.tokens, within.any(dim=2))
+
+
+def nt_xent(first: Bags, second: Bags, temperature: Tensor | float) -> Tensor:
+    """Each of the 2B bags picks its partner among the other 2B - 1; mean over the 2B.
 
     Args:
-        first: (B, D), not normalised.
-        second: (B, D), row i is the partner of row i.
-        temperature: divides the cosine.
+        first: B bags of not normalised vectors.
+        second: B bags, row i is the partner of row i.
+        temperature: divides the similarity.
     """
-    both = functional.normalize(torch.cat([first, second]), dim=1)
-    similarity = both @ both.T / temperature
-    itself = torch.eye(len(both), dtype=torch.bool, device=both.device)
-    partner = torch.arange(len(both), device=both.device).roll(len(first))
+    across = late_interaction(first, second)
+    upper = torch.cat([late_interaction(first, first), across], dim=1)
+    lower = torch.cat([across.T, late_interaction(second, second)], dim=1)
+    similarity = torch.cat([upper, lower]) / temperature
+    itself = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+    partner = torch.arange(len(similarity), device=similarity.device).roll(len(across))
     return functional.cross_entropy(similarity.masked_fill(itself, -torch.inf), partner)
 
 
-def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Each vector picks its partner among the B of the other side; mean over both directions.
+def info_nce(first: Bags, second: Bags, temperature: Tensor | float) -> Tensor:
+    """Each bag picks its partner among the B of the other side; mean over both directions.
 
     Args:
-        first: (B, D), not normalised.
-        second: (B, D), row i is the partner of row i.
-        temperature: divides the cosine.
+        first: B bags of not normalised vectors.
+        second: B bags, row i is the partner of row i.
+        temperature: divides the similarity.
     """
-    first, second = functional.normalize(first, dim=1), functional.normalize(second, dim=1)
-    similarity = first @ second.T / temperature
-    partner = torch.arange(len(first), device=first.device)
+    similarity = late_interaction(first, second) / temperature
+    partner = torch.arange(len(similarity), device=similarity.device)
     one = functional.cross_entropy(similarity, partner)
     other = functional.cross_entropy(similarity.T, partner)
     return (one + other) / 2

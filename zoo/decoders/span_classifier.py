@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated
 
 import torch
-from allennlp_light.modules.span_extractors.endpoint_span_extractor import EndpointSpanExtractor
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,10 +14,17 @@ from torch.nn import functional
 from zoo.errors import DataError
 from zoo.parts import Decoder
 from zoo.registry import near, register
-from zoo.types import Entity, ScoredEntity, Text, Units
+from zoo.types import Entity, Sample, ScoredEntity, Text, Units
 
 Positive = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+CASES = 5
+"""Upper, lower, title, digit, other."""
+
+BUCKETS = 4
+"""Of a span's width in sub-words: 1, 2, 3, more."""
 
 
 @register("decoder", "span_classifier")
@@ -26,8 +33,10 @@ class SpanClassifier(Decoder):
 
     Cites: xu-etal-2024-effective
 
-    A span's vector is linear in [its first word ; its last word ; embedding of its width in words]
-    (allennlp-light's endpoint extractor). Loss: Σ weight · cross-entropy over the real spans of
+    A span's vector is linear in [its first sub-word ; its last one ; embedding of its width in
+    sub-words, in buckets ; relu(embedding of its length in words) ; sum over its words of an
+    embedding of their capitalisation]. (Words that a fuser has changed are one vector each, which
+    then stands for both ends.) Loss: Σ weight · cross-entropy over the real spans of
     the batch, divided by their *number*; the weight is 1 on entities. Decoding takes each span's
     best type and keeps spans greedily by its probability (ties: the longer, then the left one)
     as long as they don't overlap. A gold entity wider than ``max_width`` can't be produced: a miss.
@@ -37,10 +46,13 @@ class SpanClassifier(Decoder):
         fused: width of the spans' vectors when they are classified.
         types: the entity types.
         max_width: of a candidate, in words.
-        width_dim: size of the embedding of a span's width.
+        width_dim: size of the embedding of a span's width; None = none.
+        length_dim: size of the embedding of a span's length; None = none.
+        case_dim: size of the embedding of a word's capitalisation; None = none.
         o_weight: weight in the loss of spans that are no entity.
-        hidden: size of a hidden layer (GELU, dropout) before the classes; None = linear.
-        dropout: on the spans' vectors before their projection, and in the hidden layer.
+        hidden: whether a hidden layer (GELU, dropout) of the width of what it reads comes before
+            the classes.
+        dropout: on the words' vectors that spans are made of, and in the hidden layer.
     """
 
     classifies = "span"
@@ -53,37 +65,67 @@ class SpanClassifier(Decoder):
         types: list[str],
         *,
         max_width: Positive = 4,
-        width_dim: Positive = 50,
+        width_dim: Positive | None = 50,
+        length_dim: Positive | None = 50,
+        case_dim: Positive | None = 100,
         o_weight: Annotated[float, Field(gt=0)] = 0.5,
-        hidden: Positive | None = None,
+        hidden: bool = False,
         dropout: Probability = 0.1,
     ) -> None:
         super().__init__()
         self.types = types
         self.max_width = max_width
         self.o_weight = o_weight
-        self.extractor = EndpointSpanExtractor(
-            width, "x,y", num_width_embeddings=max_width, span_width_embedding_dim=width_dim
-        )
         self.dropout = nn.Dropout(dropout)
-        self.projection = nn.Linear(2 * width + width_dim, width)
+        features = {
+            "width": (BUCKETS, width_dim),
+            "length": (max_width, length_dim),
+            "case": (CASES, case_dim),
+        }
+        self.features = nn.ModuleDict(
+            {name: nn.Embedding(rows, dim) for name, (rows, dim) in features.items() if dim}
+        )
+        self.sizes = [width, width, *(dim for _, dim in features.values() if dim)]
+        self.projection = nn.Linear(sum(self.sizes), width)
         classes = 1 + len(types)
         self.classifier: nn.Module = nn.Linear(fused, classes)
-        if hidden is not None:
+        if hidden:
             self.classifier = nn.Sequential(
-                nn.Linear(fused, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
+                nn.Linear(fused, fused), nn.GELU(), nn.Dropout(dropout), nn.Linear(fused, classes)
             )
 
-    def units(self, words: Units) -> Units:
+    def units(self, words: Units, text: Text, samples: Sequence[Sample]) -> Units:
         """All spans: first word rising, then last word rising; U follows the longest sentence."""
         spans = candidates(words.mask.shape[1], self.max_width).to(words.mask.device)
         mask = spans[:, 1] <= words.mask.sum(dim=1, keepdim=True)
-        spans = spans * mask.unsqueeze(-1)
-        # the extractor's ends are inclusive
-        ends = (spans[..., 1] - 1).clamp(min=0)
-        inclusive = torch.stack([spans[..., 0], ends], dim=-1)
-        vectors = self.extractor(words.vectors.contiguous(), inclusive)
-        return Units(self.projection(self.dropout(vectors)), mask, spans)
+        vectors = self.vectors(spans, words, text, samples)
+        return Units(vectors, mask, spans * mask.unsqueeze(-1))
+
+    def vectors(self, spans: Tensor, words: Units, text: Text, samples: Sequence[Sample]) -> Tensor:
+        """The candidates' vectors (B, U, D), for spans (U, 2) that are the same in every row.
+
+        The projection is linear, so each piece of the concatenation is projected where there is
+        little of it (once a word, once a row of an embedding), and spans add up the results.
+        """
+        first_weight, last_weight, *others = torch.split(self.projection.weight, self.sizes, dim=1)
+        start, end = spans.unbind(1)
+        first, last = words.vectors, words.vectors if words.last is None else words.last
+        first = functional.linear(self.dropout(first), first_weight, self.projection.bias)
+        last = functional.linear(self.dropout(last), last_weight)
+        vectors = first.index_select(1, start) + last.index_select(1, end - 1)
+        for (name, embedding), weight in zip(self.features.items(), others, strict=True):
+            assert isinstance(embedding, nn.Embedding)
+            table = embedding.weight.relu() if name == "length" else embedding.weight
+            rows = functional.linear(table, weight)
+            if name == "length":
+                vectors = vectors + rows[end - start - 1]
+            elif name == "width":
+                sizes = within(_pieces(text), start, end)
+                vectors = vectors + rows[(sizes - 1).clamp(0, BUCKETS - 1)]
+            else:
+                kinds = functional.one_hot(cases(samples, words.mask), 1 + CASES)[..., 1:]
+                vectors = vectors + within(kinds, start, end).to(rows) @ rows
+        return vectors
 
     def loss(
         self, units: Units, text: Text, gold: Sequence[Sequence[Entity]]
@@ -124,6 +166,33 @@ class SpanClassifier(Decoder):
         ):
             found[row].append(ScoredEntity(start, end, self.types[kind - 1], score))
         return [without_overlaps(entities) for entities in found]
+
+
+def _pieces(text: Text) -> Tensor:
+    """Sub-words of each word (B, N); 1 where the encoder has none."""
+    return text.mask.long() if text.pieces is None else text.pieces
+
+
+def within(counts: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """Sums of ``counts`` (B, N, …) int64 over the words of spans [start, end), (U,): (B, U, …)."""
+    sums = counts.cumsum(dim=1)
+    sums = torch.cat([torch.zeros_like(sums[:, :1]), sums], dim=1)
+    return sums.index_select(1, end) - sums.index_select(1, start)
+
+
+def cases(samples: Sequence[Sample], mask: Tensor) -> Tensor:
+    """Capitalisation of each word (B, N) int64, 1 to 5 by :func:`case`; 0 on padding."""
+    rows = torch.zeros(mask.shape, dtype=torch.int64)
+    for row, sample in zip(rows, samples, strict=True):
+        row[: len(sample.words)] = torch.tensor([case(word) for word in sample.words])
+    return rows.to(mask.device)
+
+
+@cache
+def case(word: str) -> int:
+    """1 upper, 2 lower, 3 title, 4 digit, 5 other: the first that Python says the word is."""
+    tests = (word.isupper(), word.islower(), word.istitle(), word.isdigit(), True)
+    return 1 + tests.index(True)
 
 
 def candidates(length: int, max_width: int) -> Tensor:

@@ -1,7 +1,7 @@
 """A pre-trained transformer that answers one vector a word.
 
-Word vectors are those of each word's first sub-word, as in Devlin et al. (2019). Sentences longer
-than the encoder's limit are read in overlapping windows.
+Word vectors are those of each word's first sub-word, as in Devlin et al. (2019), and beside them
+those of its last. Sentences longer than the encoder's limit are read in overlapping windows.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ first window; the mean of all its pieces' states; the model's own trained pooler
 class Pieces(NamedTuple):
     """A sentence in sub-words: one window in all but the longest sentences.
 
-    ``starts`` has, a word, the window that its vector is taken from and the place of its first
-    sub-word there (counting special tokens).
+    ``words`` has, a word, the window that its vectors are taken from, the place of its first
+    sub-word there (counting special tokens) and how many it has.
     """
 
     windows: list[list[int]]
-    starts: list[tuple[int, int]]
+    words: list[tuple[int, int, int]]
 
 
 def cut_windows(words: Sequence[Sequence[int]], limit: int) -> tuple[list[slice], list[int]]:
@@ -139,38 +139,40 @@ class Pretrained(TextEncoder):
             words = [pieces[: max(1, self.limit // 4)] for pieces in words]
         slices, chosen = cut_windows(words, self.limit)
         flat = [piece for pieces in words for piece in pieces]
-        starts, start = [], len(self._prefix)
+        places, start = [], len(self._prefix)
         for pieces, window in zip(words, chosen, strict=True):
-            starts.append((window, start - slices[window].start))
+            places.append((window, start - slices[window].start, len(pieces)))
             start += len(pieces)
-        return Pieces([self._prefix + flat[s] + self._suffix for s in slices], starts)
+        return Pieces([self._prefix + flat[s] + self._suffix for s in slices], places)
 
     def collate(self, rows: Sequence[Pieces]) -> dict[str, Tensor]:
         """For B sentences in W windows of at most L pieces.
 
         Returns:
             ``input_ids``, ``attention_mask`` (W, L); ``starts`` (B, N), places in the flattened
-            (W·L) states; ``mask`` (B, N); ``owner`` (W,), the sentence of each window; ``first``
-            (B,), each sentence's first window.
+            (W·L) states; ``pieces`` (B, N), 0 on padding; ``mask`` (B, N); ``owner`` (W,), the
+            sentence of each window; ``first`` (B,), each sentence's first window.
         """
         windows = [window for row in rows for window in row.windows]
         length = max(map(len, windows))
-        count = max(len(row.starts) for row in rows)
-        starts, first, done = [], [], 0
+        count = max(len(row.words) for row in rows)
+        starts, pieces, first, done = [], [], [], 0
         for row in rows:
-            places = [(done + window) * length + place for window, place in row.starts]
-            starts.append(places + [done * length] * (count - len(places)))
+            padding = [0] * (count - len(row.words))
+            places = [(done + window) * length + place for window, place, _ in row.words]
+            starts.append(places + [done * length for _ in padding])
+            pieces.append([size for _, _, size in row.words] + padding)
             first.append(done)
             done += len(row.windows)
+        sizes = torch.tensor(pieces, dtype=torch.long).view(len(rows), count)
         return {
             "input_ids": torch.tensor([w + [self._pad] * (length - len(w)) for w in windows]),
             "attention_mask": torch.tensor(
                 [[1] * len(w) + [0] * (length - len(w)) for w in windows]
             ),
             "starts": torch.tensor(starts, dtype=torch.long).view(len(rows), count),
-            "mask": torch.tensor(
-                [[i < len(row.starts) for i in range(count)] for row in rows], dtype=torch.bool
-            ).view(len(rows), count),
+            "pieces": sizes,
+            "mask": sizes > 0,
             "owner": torch.tensor([i for i, row in enumerate(rows) for _ in row.windows]),
             "first": torch.tensor(first),
         }
@@ -182,10 +184,19 @@ class Pretrained(TextEncoder):
 
     def forward(self, inputs: Inputs) -> Text:
         states, pooled = self.states(inputs)
-        mask = inputs["mask"]
-        tokens = states.flatten(0, 1).index_select(0, inputs["starts"].flatten())
-        tokens = tokens.view(*mask.shape, -1) * mask.unsqueeze(-1)
-        return Text(tokens, self._sentence(states, pooled, inputs), mask)
+        mask, pieces = inputs["mask"], inputs["pieces"]
+
+        def read(places: Tensor) -> Tensor:
+            vectors: Tensor = states.flatten(0, 1).index_select(0, places.flatten())
+            return vectors.view(*mask.shape, -1) * mask.unsqueeze(-1)
+
+        return Text(
+            read(inputs["starts"]),
+            self._sentence(states, pooled, inputs),
+            mask,
+            last=read(inputs["starts"] + (pieces - 1).clamp(min=0)),
+            pieces=pieces,
+        )
 
     def _sentence(self, states: Tensor, pooled: Tensor | None, inputs: Inputs) -> Tensor:
         first: Tensor = inputs["first"]

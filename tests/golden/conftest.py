@@ -1,0 +1,58 @@
+"""Golden cases, in double and in single precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+Case = dict[str, Tensor]
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
+
+
+@pytest.fixture(params=TOLERANCE, ids=["float64", "float32"])
+def precision(request: pytest.FixtureRequest):
+    """The precision that modules are made in."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(request.param)
+    yield request.param
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def case(precision: torch.dtype) -> Callable[[str], Case]:
+    """Load a case (``2m-ner/crf``) in that precision."""
+
+    def load(name: str) -> Case:
+        found = load_file(Path(__file__).parent / f"{name}.safetensors")
+        return {k: v.to(precision) if v.is_floating_point() else v for k, v in found.items()}
+
+    return load
+
+
+@pytest.fixture
+def close(precision: torch.dtype) -> Callable[..., None]:
+    """Largest absolute difference 1e-9 in double, 1e-5 in single precision."""
+
+    def check(one: Tensor, other: Tensor, relative: bool = False) -> None:
+        allowed = TOLERANCE[precision]
+        if relative:  # to the largest entry
+            allowed *= max(1.0, other.abs().max().item())
+        torch.testing.assert_close(one, other, atol=allowed, rtol=0)
+
+    return check
+
+
+@pytest.fixture
+def load() -> Callable[..., None]:
+    """Put a case's ``<name>.weight`` and ``<name>.bias`` into a layer, and nothing is left over."""
+
+    def put(module: torch.nn.Module, case: Case, name: str) -> None:
+        state = {k: case[f"{name}.{k}"] for k in module.state_dict()}
+        module.load_state_dict(state)
+
+    return put

@@ -84,6 +84,13 @@ def test_flattened_reads_every_region() -> None:
     assert one != aligner(text(3), {**views, "grid": other}, [[]] * 3).losses["contrastive.grid"]
 
 
+def test_whole_is_flattened_where_that_can_be() -> None:
+    aligner = Contrastive(8, SPECS, view="whole")
+    assert aligner.view_heads["grid"][0].in_features == 4 * 6
+    assert aligner.view_heads["caption"][0].in_features == 5
+    assert Contrastive(8, SPECS, level="token", view="whole").view_heads["grid"][0].in_features == 6
+
+
 def test_flattened_needs_a_fixed_number_of_regions() -> None:
     with pytest.raises(ConfigError, match="view `caption` has no fixed number of regions"):
         Contrastive(8, SPECS, view="flattened")

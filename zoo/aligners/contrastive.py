@@ -16,7 +16,7 @@ from zoo.parts import Aligner, ViewSpec
 from zoo.registry import near, register
 from zoo.types import Alignment, Entity, Level, Text, View, Views
 
-Reading = Literal["pooled", "flattened"]
+Reading = Literal["pooled", "flattened", "whole"]
 Objective = Literal["nt_xent", "info_nce"]
 
 COLDEST = 0.01
@@ -48,8 +48,9 @@ class Contrastive(Aligner):
         temperature: divides the similarity.
         learn_temperature: whether ``temperature`` is where a trained one starts.
         hidden: hidden and output size of the heads; None = the text's width.
-        view: what the head of a view reads at level sentence, its pooled vector or all its regions
-            in a row; one for all views or one a view (pooled where not named).
+        view: what the head of a view reads at level sentence: its pooled vector, all its regions
+            in a row (flattened), or, whole, the latter where every picture has as many regions and
+            the former where not; one for all views or one a view (pooled where not named).
 
     Raises:
         ConfigError: ``view`` names an unknown view, or one to flatten whose number of regions
@@ -83,7 +84,10 @@ class Contrastive(Aligner):
                 raise ConfigError(f"contrastive: `view` names `{name}`{near(name, views)}")
         # at the other levels the regions themselves are what is read
         self.flattened = {
-            name for name, reading in view.items() if reading == "flattened" and level == "sentence"
+            name
+            for name, reading in view.items()
+            if level == "sentence"
+            and (reading == "flattened" or (reading == "whole" and views[name].regions))
         }
         hidden = hidden or width
         self.text_head = head(width, hidden)

@@ -92,7 +92,7 @@ def finished(registry: Path, zoo, tmp_path_factory: pytest.TempPathFactory) -> s
 
 
 def test_what_is_printed_and_written(finished: str, registry: Path) -> None:
-    assert "2 runs: 0 already done, 2 to do" in finished
+    assert "2 runs: 0 of 2 already done, 2 to do" in finished
     assert re.search(r"plain on mini, seed 1: epoch 1/1, loss \d+\.\d+, dev F1 \d+\.\d\d", finished)
     assert re.search(r"seeing on mini, seed 1: test F1 \d+\.\d\d, best epoch 1", finished)
     assert finished.index("all stored runs") > finished.rindex("seeing")
@@ -170,7 +170,7 @@ def test_the_second_time_nothing_is_trained(finished: str, registry: Path, use: 
     before = {p: p.stat().st_mtime_ns for p in root.glob("runs/**/*")}
     code, out, err = use("run", "registry.yaml")
     assert (code, err) == (0, "")
-    assert "2 runs: 2 already done, 0 to do" in out
+    assert "2 runs: 2 of 2 already done, 0 to do" in out
     assert "epoch 1/1" not in out
     assert "plain" in out, "the leaderboard is shown"
     assert {p: p.stat().st_mtime_ns for p in root.glob("runs/**/*")} == before
@@ -185,7 +185,7 @@ def test_the_same_seed_gives_the_same_bytes(finished: str, registry: Path, use: 
     assert {name: content(f) for name, f in runs(Path("elsewhere")).items()} == first
     code, out, _ = use("run", "registry.yaml", "--rerun", "always", "--system", "plain")
     assert code == 0
-    assert "1 runs: 1 already done, 1 to do" in out
+    assert "1 runs: 1 of 1 already done, 1 to do" in out
     assert {name: content(f) for name, f in runs(registry.parent / "results").items()} == first
 
     assert use("run", "registry.yaml", "--system", "plain", "--seed", "2")[0] == 0
@@ -199,7 +199,7 @@ def test_a_changed_setting_is_another_run(finished: str, registry: Path, use: Us
     override = "systems.plain.decoder.scheme=BIOES"
     code, out, _ = use("run", "registry.yaml", "--system", "plain", "-o", override)
     assert code == 0
-    assert "0 already done, 1 to do" in out
+    assert "1 runs: 0 of 1 already done, 1 to do" in out
     records = [read_run(folder) for folder in runs(registry.parent / "results").values()]
     assert [r.overrides for r in records if r.system == "plain"].count([override]) == 1
     assert len([r for r in records if r.system == "plain"]) == 2
@@ -211,7 +211,7 @@ def test_a_changed_setting_is_another_run(finished: str, registry: Path, use: Us
 def test_never_rerun_makes_nothing(registry: Path, use: Use) -> None:
     code, out, _ = use("run", "registry.yaml", "--rerun", "never")
     assert code == 0
-    assert "2 runs: 0 already done, 0 to do" in out
+    assert "2 runs: 0 of 2 already done, 0 to do" in out
     assert "epoch 1/1" not in out
     assert not runs(registry.parent / "results")
 
@@ -349,6 +349,73 @@ def test_the_readme_s_own_fuser(registry: Path, use: Use) -> None:
     assert "seeing on mini, seed 1: test F1" in out
 
 
+# What is run, and what is said meanwhile ---------------------------------------------------------
+
+
+def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> None:
+    """Arms of several ablations may be the same run; and where nothing is to do nothing starts."""
+    from zoo.cli.report import make_console
+    from zoo.cli.runs import carry_out
+    from zoo.config import read
+    from zoo.engines import local
+    from zoo.results.store import Store
+
+    plans = read(registry).plan()
+    jobs = local.make_jobs(plans, local.load_datasets(plans, registry.parent))
+    store, made = Store(registry.parent / "results"), []
+    monkeypatch.setattr(local, "check", lambda jobs: made.append(("check", len(jobs))))
+
+    def execute(jobs, store, report, rerun, workers) -> int:
+        made.append((rerun, [job.system for job in jobs], workers))
+        return 1
+
+    monkeypatch.setattr(local, "execute", execute)
+    assert carry_out([*jobs, *jobs], store, make_console(), "missing", 2) == 1
+    assert made == [("check", 2), ("missing", ["plain", "seeing"], 2)]
+    assert carry_out(jobs, store, make_console(), "never", None) == 0
+    assert len(made) == 2
+    assert [line for line in capsys.readouterr().out.splitlines() if line] == [
+        "2 runs: 0 of 2 already done, 2 to do",
+        "1 of 2 runs failed; see above",
+        "2 runs: 0 of 2 already done, 0 to do",
+    ]
+
+
+def test_lines_of_several_runs_at_once(capsys) -> None:
+    from types import SimpleNamespace
+
+    from zoo.cli.report import ConsoleReport, make_console
+
+    recipe = SimpleNamespace(epochs=3)
+    one, two, three, four = (
+        SimpleNamespace(
+            system=name, dataset="mini", seed=1, id="1", plan=SimpleNamespace(recipe=recipe)
+        )
+        for name in ("one", "two", "three", "four")
+    )
+    row = {"epoch": 1, "loss": 1.0, "dev_f1": 50.0, "seconds": 0.1}
+    record = SimpleNamespace(test=SimpleNamespace(f1=60.0), best_epoch=1, seconds={"total": 2.0})
+    with ConsoleReport(make_console(), 4, 12) as report:
+        (task,) = report.progress.tasks
+        report.begin(one)
+        assert task.description == "[1/4] one on mini, seed 1"
+        report.begin(two)
+        assert task.description == "2 runs at once"
+        for job in (two, one, two):
+            report.epoch(job, row)
+        report.end(one, record)
+        assert task.description == "[2/4] two on mini, seed 1"
+        assert task.completed == 3 + 2, "an early end counts as all epochs"
+        report.fail(three, "it died before it began")
+        report.fail(two, "no luck")
+        report.end(four, record)  # another process made it
+        assert task.completed == 12
+    lines = capsys.readouterr().out.split("\n")
+    names = [line.partition(":")[0] for line in lines if line]
+    order = ("[2/4] two", "[1/4] one", "[2/4] two", "[1/4] one", "[3/4] three", "[2/4] two")
+    assert names == [f"{name} on mini, seed 1" for name in (*order, "[4/4] four")]
+
+
 # Failures ----------------------------------------------------------------------------------------
 
 BROKEN = '''\
@@ -435,7 +502,7 @@ def test_a_run_that_fails_leaves_the_others(broken: Path, use: Use) -> None:
 
     code, out, _ = use(*command)
     assert code == 1, "what failed is tried again"
-    assert "3 runs: 1 already done, 2 to do" in out
+    assert "3 runs: 1 of 3 already done, 2 to do" in out
 
 
 # Interruption ------------------------------------------------------------------------------------
@@ -484,7 +551,7 @@ def test_an_interrupted_run_is_made_by_the_same_command(
         assert process.returncode == -signal.SIGKILL
 
     (folder / "wait").unlink()
-    assert "2 runs: 1 already done, 1 to do" in use(*command)[1]
+    assert "2 runs: 1 of 2 already done, 1 to do" in use(*command)[1]
     assert sorted(name.split()[0] for name in runs(root)) == ["plain", "waits"]
     assert all(sorted(p.name for p in f.iterdir()) == FILES for f in runs(root).values())
     assert sorted(p.name for p in root.iterdir() if p.is_file()) == TABLES

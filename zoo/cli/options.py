@@ -42,6 +42,14 @@ RESULTS = click.option(
     type=click.Path(path_type=Path),
     help="Where runs and tables go (default: results/ beside the YAML file).",
 )
+JOBS = click.option(
+    "--jobs",
+    "workers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="How many runs go on at once (default: as many as there are cores for, by the recipe's "
+    "`threads`; 1 where it has none, and on a GPU).",
+)
 REGISTRY = click.argument("registry", default="registry.yaml", type=click.Path(path_type=Path))
 REGISTRY_OPTION = click.option(
     "--registry",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from zoo.results.store import RunRecord
     from zoo.training.loop import Row
 
+Key = tuple[str, str, str]
+
 
 def make_console(record: bool = False) -> Console:
     """A console that cuts nothing off where there is no terminal to be as narrow as."""
@@ -31,10 +34,16 @@ def make_console(record: bool = False) -> Console:
 
 
 class ConsoleReport:
-    """Progress over all epochs of all runs, with the time left; one line for each finished run."""
+    """Progress over all epochs of all runs, with the time left; one line for each finished run.
+
+    Several runs may go on at once. A run is numbered when it is first heard of.
+    """
 
     def __init__(self, console: Console, jobs: int, epochs: int) -> None:
-        self.console, self.jobs, self.begun, self.seen = console, jobs, 0, 0
+        self.console, self.jobs = console, jobs
+        self.numbers: dict[Key, int] = {}
+        self.going: dict[Key, str] = {}
+        self.seen: Counter[Key] = Counter()
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -65,15 +74,26 @@ class ConsoleReport:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _name(self, job: Job) -> str:
-        return f"[{self.begun}/{self.jobs}] {job.system} on {job.dataset}, seed {job.seed}"
+        number = self.numbers.setdefault(_key(job), len(self.numbers) + 1)
+        return f"[{number}/{self.jobs}] {job.system} on {job.dataset}, seed {job.seed}"
+
+    def _describe(self) -> None:
+        names = list(self.going.values())
+        several = f"{len(names)} runs at once"
+        self.progress.update(self.task, description=several if len(names) > 1 else "".join(names))
+
+    def _finish(self, job: Job) -> None:
+        """Count the epochs that the run did not need."""
+        self.progress.advance(self.task, job.plan.recipe.epochs - self.seen[_key(job)])
+        self.going.pop(_key(job), None)
+        self._describe()
 
     def begin(self, job: Job) -> None:
-        self.begun += 1
-        self.seen = 0
-        self.progress.update(self.task, description=self._name(job))
+        self.going[_key(job)] = self._name(job)
+        self._describe()
 
     def epoch(self, job: Job, row: Row) -> None:
-        self.seen += 1
+        self.seen[_key(job)] += 1
         self.progress.advance(self.task)
         if not self.console.is_terminal:
             self._line(
@@ -82,15 +102,19 @@ class ConsoleReport:
             )
 
     def end(self, job: Job, record: RunRecord) -> None:
-        self.progress.advance(self.task, job.plan.recipe.epochs - self.seen)
+        self._finish(job)
         self._line(
             f"{self._name(job)}: test F1 {record.test.f1:.2f}, "
             f"best epoch {record.best_epoch}, {record.seconds['total']:.0f} s"
         )
 
     def fail(self, job: Job, message: str) -> None:
-        self.progress.advance(self.task, job.plan.recipe.epochs - self.seen)
+        self._finish(job)
         self._line(f"{self._name(job)}: failed: {message}")
 
     def wait(self, job: Job) -> None:
         self._line(f"{job.system} on {job.dataset}, seed {job.seed}: another process is on it")
+
+
+def _key(job: Job) -> Key:
+    return job.system, job.dataset, job.id

@@ -9,6 +9,7 @@ import click
 
 from zoo.cli.options import (
     DATA,
+    JOBS,
     OVERRIDE,
     PLUGIN,
     REGISTRY,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Which runs to make although they are stored.",
 )
+@JOBS
 @DATA
 @RESULTS
 @PLUGIN
@@ -55,17 +57,19 @@ def command(
     overrides: tuple[str, ...],
     dry_run: bool,
     rerun: Rerun,
+    workers: int | None,
     data: Path | None,
     results: Path | None,
     plugins: tuple[Path, ...],
 ) -> int:
     """Train and score the systems of REGISTRY (registry.yaml); print the leaderboard."""
-    from zoo.cli.report import ConsoleReport, make_console
+    from zoo.cli.report import make_console
 
     console = make_console()
     config = load_config(registry, overrides, plugins)
     plans = config.plan(suite, systems, datasets, seeds)
 
+    from zoo.cli.runs import carry_out
     from zoo.engines import local
     from zoo.results.store import Store
 
@@ -74,13 +78,7 @@ def command(
     store = Store(results_root(results, registry))
     if dry_run:
         return rehearse(jobs, store, console, rerun)
-    todo = local.pending(jobs, store, rerun)
-    done = sum(store.complete(job) for job in jobs)
-    console.print(f"{len(jobs)} runs: {done} already done, {len(todo)} to do", highlight=False)
-    local.check(todo)
-    epochs = sum(job.plan.recipe.epochs for job in todo)
-    with ConsoleReport(console, len(todo), epochs) as report:
-        failed = local.execute(jobs, store, report, rerun)
+    failed = carry_out(jobs, store, console, rerun, workers)
 
     from zoo.results.tables import leaderboard, render, write
 
@@ -91,8 +89,6 @@ def command(
         write(leaderboard(stored), store.root)
         where = f"{store.root}/leaderboard.{{md,csv,tex,json}}"
         console.print(f"all stored runs: {where}", highlight=False, markup=False, soft_wrap=True)
-    if failed:
-        console.print(f"{failed} of {len(todo)} runs failed; see above", highlight=False)
     return 1 if failed else 0
 
 
@@ -102,10 +98,9 @@ def rehearse(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> i
 
     from zoo.engines import local
 
-    for data in {job.dataset: job.data for job in jobs}.values():
+    for data in {(job.dataset, job.data.fingerprint): job.data for job in jobs}.values():
         show_sample(data, console)
-    firsts = {(job.system, job.dataset): job for job in jobs}
-    for job in firsts.values():
+    for job in local.variants(jobs):
         trainer = local.prepare(job)
         samples = job.data.splits["train"][: job.plan.recipe.batch_size]
         with torch.no_grad():

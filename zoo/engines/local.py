@@ -1,4 +1,4 @@
-"""Runs, one after the other, in this process."""
+"""Runs: what they are, and how they are made, in this process or in several."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ import zoo
 from zoo.build import build, read_data, reader, sources
 from zoo.config import Plan
 from zoo.data.fingerprint import fingerprint
+from zoo.engines import processes
 from zoo.errors import ConfigError, DataError, ZooError
 from zoo.evaluation.scores import score
 from zoo.results.files import write_atomic
@@ -50,6 +51,8 @@ from zoo.training.loop import Row, Trainer
 from zoo.types import Splits
 
 Rerun = Literal["missing", "always", "never"]
+
+_ALL_THREADS = torch.get_num_threads()
 
 
 @dataclass(frozen=True)
@@ -172,14 +175,20 @@ def pending(jobs: Sequence[Job], store: Store, rerun: Rerun) -> list[Job]:
     return [job for job in jobs if rerun == "always" or not store.complete(job)]
 
 
+def variants(jobs: Sequence[Job]) -> list[Job]:
+    """One job of each variant: of those that differ in their seed alone."""
+    found = {(job.system, job.dataset, digest(job.config)): job for job in jobs}
+    return list(found.values())
+
+
 def check(jobs: Sequence[Job]) -> None:
-    """Build each system once, so that what a part refuses is known before anything is trained.
+    """Build each variant once, so that what a part refuses is known before anything is trained.
 
     Raises:
         ConfigError: one line a system that can't be built.
     """
     problems = []
-    for job in {(job.system, job.dataset): job for job in jobs}.values():
+    for job in variants(jobs):
         try:
             build(job.plan.system, job.data.splits["train"], cache_folder())
         except ConfigError as error:
@@ -191,38 +200,57 @@ def check(jobs: Sequence[Job]) -> None:
         raise ConfigError(*dict.fromkeys(problems))
 
 
-def execute(jobs: Sequence[Job], store: Store, report: Report, rerun: Rerun = "missing") -> int:
+def execute(
+    jobs: Sequence[Job],
+    store: Store,
+    report: Report,
+    rerun: Rerun = "missing",
+    workers: int = 1,
+) -> int:
     """Run what is to be run. A run that fails is reported, and the others go on.
+
+    Args:
+        workers: how many runs go on at once: one in this process, more in one process each.
 
     Returns:
         How many runs failed.
+
+    Raises:
+        ConfigError: the runs can't be handed to other processes.
     """
-    failed = 0
-    for job in pending(jobs, store, rerun):
-        with store.lock(job, on_wait=partial(report.wait, job)):
-            if rerun == "missing" and store.complete(job):
-                report.end(job, store.read(job))  # another process made it meanwhile
-                continue
-            report.begin(job)
-            try:
-                with store.writer(job) as folder:
-                    record = run(job, folder, partial(report.epoch, job))
-            except ZooError as error:
-                failed += 1
-                report.fail(job, "; ".join(error.problems))
-            except Exception as error:  # whatever a part's own code raises: the others go on
-                failed += 1
-                path = store.root / "failed" / f"{job.system}-{job.dataset}-{job.seed}.log"
-                write_atomic(path, traceback.format_exc())
-                message = " ".join(str(error).split())[:300]
-                report.fail(job, f"{type(error).__name__}: {message} (traceback: {path})")
-            else:
-                report.end(job, record)
-    return failed
+    todo = pending(jobs, store, rerun)
+    workers = min(workers, len(todo))
+    if workers > 1:
+        return processes.execute(todo, store, report, rerun, workers)
+    return sum(not attempt(job, store, report, rerun) for job in todo)
+
+
+def attempt(job: Job, store: Store, report: Report, rerun: Rerun) -> bool:
+    """Make one run under its lock and report it; whether all went well."""
+    with store.lock(job, on_wait=partial(report.wait, job)):
+        if rerun == "missing" and store.complete(job):
+            report.end(job, store.read(job))  # another process made it meanwhile
+            return True
+        report.begin(job)
+        try:
+            with store.writer(job) as folder:
+                record = run(job, folder, partial(report.epoch, job))
+        except ZooError as error:
+            report.fail(job, "; ".join(error.problems))
+            return False
+        except Exception as error:  # whatever a part's own code raises: the others go on
+            path = store.root / "failed" / f"{job.system}-{job.dataset}-{job.seed}.log"
+            write_atomic(path, traceback.format_exc())
+            message = " ".join(str(error).split())[:300]
+            report.fail(job, f"{type(error).__name__}: {message} (traceback: {path})")
+            return False
+        report.end(job, record)
+        return True
 
 
 def prepare(job: Job) -> Trainer:
-    """Seed everything and build the system and its trainer."""
+    """Seed everything, take the recipe's threads, build the system and its trainer."""
+    torch.set_num_threads(job.plan.recipe.threads or _ALL_THREADS)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     set_seed(job.seed)

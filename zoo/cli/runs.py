@@ -1,0 +1,43 @@
+"""How the verbs that make runs have them made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from zoo.cli.report import ConsoleReport
+from zoo.engines import local, processes
+from zoo.engines.local import Job, Rerun
+from zoo.results.store import Store
+
+
+def carry_out(
+    jobs: Sequence[Job], store: Store, console: Console, rerun: Rerun, workers: int | None
+) -> int:
+    """Say what is done already and make the rest; a run that is given twice is one run.
+
+    Args:
+        workers: how many runs go on at once; None: see :func:`zoo.engines.processes.at_once`.
+
+    Returns:
+        How many runs failed.
+
+    Raises:
+        ConfigError: a system can't be built; nothing was run.
+    """
+    jobs = list({(job.system, job.dataset, job.id): job for job in jobs}.values())
+    todo = local.pending(jobs, store, rerun)
+    done = sum(store.complete(job) for job in jobs)
+    console.print(
+        f"{len(jobs)} runs: {done} of {len(jobs)} already done, {len(todo)} to do", highlight=False
+    )
+    if not todo:
+        return 0
+    local.check(todo)
+    epochs = sum(job.plan.recipe.epochs for job in todo)
+    with ConsoleReport(console, len(todo), epochs) as report:
+        failed = local.execute(todo, store, report, rerun, workers or processes.at_once(todo))
+    if failed:
+        console.print(f"{failed} of {len(todo)} runs failed; see above", highlight=False)
+    return failed

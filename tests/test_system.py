@@ -59,7 +59,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Config:
     )
     CLIPModel(towers).save_pretrained(clip)
     overrides = {
-        "text.model": bert,
+        **{f"{slot}.model": bert for slot in ("text", "aligned", "multilingual")},
         "grid.network": "resnet18",
         "grid.weights": "null",
         "grid.size": 64,

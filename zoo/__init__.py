@@ -1,3 +1,3 @@
 """zoo: an open research zoo for multimodal named entity recognition."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

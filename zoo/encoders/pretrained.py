@@ -188,7 +188,7 @@ class Pretrained(TextEncoder):
 
         def read(places: Tensor) -> Tensor:
             vectors: Tensor = states.flatten(0, 1).index_select(0, places.flatten())
-            return vectors.view(*mask.shape, -1) * mask.unsqueeze(-1)
+            return vectors.view(*mask.shape, -1) * mask.unsqueeze(-1)  # type: ignore[no-any-return]
 
         return Text(
             read(inputs["starts"]),

@@ -52,18 +52,23 @@ def read_preprocessor(model: str) -> dict[str, Any]:
         if not file.is_file():
             return {}
     else:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-        try:
-            file = Path(hf_hub_download(place, name))
-        except LocalEntryNotFoundError as error:
-            raise ConfigError(
-                f"model `{model}`: {name} is not in the cache, and the hub can't be reached; "
-                "give a local folder"
-            ) from error
-        except EntryNotFoundError:
-            return {}
+        found = try_to_load_from_cache(place, name)  # as with weights, the hub is not asked
+        if found is None:
+            try:
+                found = hf_hub_download(place, name)
+            except LocalEntryNotFoundError as error:
+                raise ConfigError(
+                    f"model `{model}`: {name} is not in the cache, and the hub can't be reached; "
+                    "give a local folder"
+                ) from error
+            except EntryNotFoundError:
+                return {}
+        if not isinstance(found, str):
+            return {}  # the hub said before that it has none
+        file = Path(found)
     try:
         settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -1,0 +1,61 @@
+"""What ``mini`` is for: 2m-ner and smner rise above their text-only versions by the picture alone.
+
+The systems, the data and the recipe are the shipped ones, under one seed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from zoo.config import read
+from zoo.engines import local
+from zoo.evaluation.significance import compare
+from zoo.results.store import Prediction, score_predictions
+from zoo.training.loop import Trainer
+from zoo.types import Sample
+
+REGISTRY = Path(__file__).parents[1] / "registry.yaml"
+SEED = 1
+
+
+def trained(name: str, *overrides: str) -> tuple[Trainer, local.Dataset]:
+    plans = read(REGISTRY, overrides).plan("mini", [name], seeds=[SEED])
+    (job,) = local.make_jobs(plans, local.load_datasets(plans, REGISTRY.parent))
+    trainer, splits = local.prepare(job), job.data.splits
+    trainer.fit(splits["train"], splits["dev"])
+    return trainer, job.data
+
+
+def predictions(trainer: Trainer, samples: Sequence[Sample]) -> list[Prediction]:
+    found = trainer.predict(samples)
+    return [
+        Prediction(sample.id, sample.entities, tuple(entities))
+        for sample, entities in zip(samples, found, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", ["2m-ner", "smner"])
+def test_the_picture_is_what_helps(name: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    multimodal, data = trained(name)
+    blind, _ = trained(name, f"systems.{name}.views=null")
+    test = data.splits["test"]
+    order = random.Random(SEED).sample(range(len(test)), len(test))
+    shuffled = [replace(s, picture=test[i].picture) for s, i in zip(test, order, strict=True)]
+
+    own, alone = predictions(multimodal, test), predictions(blind, test)
+    others = predictions(multimodal, shuffled)
+    assert alone == predictions(blind, shuffled), "the text-only version sees no picture"
+    better = compare({SEED: alone}, {SEED: own})
+    assert better.delta > 3
+    assert better.p < 0.01
+    assert data.ceiling is not None
+    assert score_predictions(own).f1 > data.ceiling > score_predictions(alone).f1 - 1
+    # other sentences' pictures give nothing, and do little harm
+    fallen = compare({SEED: alone}, {SEED: others})
+    assert -4 < fallen.delta < 1

@@ -10,7 +10,7 @@
       leave_one_out: [aligner, views.patch]
       across: {dataset.irrelevant: [0, 0.5]}     # the whole comparison once for each value
 
-``datasets``, ``seeds``, ``backbone`` and ``recipe`` are by default those of the first suite. An
+``datasets``, ``seeds``, ``backbone`` and ``recipe`` are by default those of a suite. An
 arm's path means what ``-o systems.BASE.path=value`` means; a mapping is laid over what is there,
 as by ``extends``. All arms are validated whenever the registry is read.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Annotated, Any, NamedTuple
 
@@ -61,17 +62,11 @@ class Arm:
     plan: Plan
     overrides: tuple[str, ...]
 
-    def plans(self, seeds: Sequence[int]) -> list[Plan]:
-        return [replace(self.plan, seed=seed) for seed in seeds]
-
-    def same(self, other: Arm) -> bool:
-        """Whether the two come to the same runs."""
-        one, two = self.plan, other.plan
-        return (one.system.resolved(), one.recipe, one.reader.resolved()) == (
-            two.system.resolved(),
-            two.recipe,
-            two.reader.resolved(),
-        )
+    @cached_property
+    def settings(self) -> tuple[object, ...]:
+        """What its runs depend on but for the seed: of equal arms, equal."""
+        plan = self.plan
+        return plan.system.resolved(), plan.recipe, plan.reader.resolved()
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ class Comparison:
 
     Args:
         base: the base system's name.
-        across: paths and the values that hold throughout; empty where nothing is varied.
+        across: what holds throughout, as in `irrelevant=0.5`; "" where nothing is varied.
         arms: the base first. An arm that equals the base is not there again: the base's name
             tells of it.
     """
@@ -88,8 +83,13 @@ class Comparison:
     ablation: str
     base: str
     dataset: str
-    across: tuple[tuple[str, str], ...]
+    across: str
     arms: tuple[Arm, ...]
+
+    @property
+    def title(self) -> str:
+        varied = f", {self.across}" if self.across else ""
+        return f"{self.ablation}: {self.base} on {self.dataset}{varied}"
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,15 @@ class Study:
     description: str
     seeds: tuple[int, ...]
     comparisons: tuple[Comparison, ...]
+
+    def plans(self) -> list[Plan]:
+        """By comparison, arm and seed."""
+        return [
+            replace(arm.plan, seed=seed)
+            for comparison in self.comparisons
+            for arm in comparison.arms
+            for seed in self.seeds
+        ]
 
 
 class Change(NamedTuple):
@@ -118,10 +127,19 @@ class Draft(NamedTuple):
     changes: tuple[Change, ...]
 
 
-def studies(config: Config, problems: list[str]) -> dict[str, Study]:
-    """Every ablation of a registry; what is wrong goes to ``problems``, one line each."""
+def studies(
+    config: Config, names: Sequence[str], suite: str | None, problems: list[str]
+) -> dict[str, Study]:
+    """A registry's ablations by name; what is wrong goes to ``problems``, one line each.
+
+    Args:
+        names: those that are wanted.
+        suite: whose datasets, seeds, backbone and recipe are taken where an ablation does not say;
+            None: the first one's.
+    """
     answer: dict[str, Study] = {}
-    for name, node in config.root.get("ablations", {}).items():
+    for name in names:
+        node = config.root["ablations"][name]
         before, path = len(problems), ("ablations", name)
         ablation = validate(Ablation, plain(node), path, config.root, problems)
         if ablation is None or not config.suites:
@@ -129,7 +147,7 @@ def studies(config: Config, problems: list[str]) -> dict[str, Study]:
         problems += _wrong_names(config.root, path, ablation)
         drafts, points = _drafts(path, node), _points(path, node)
         problems += _wrong_drafts(config.root, drafts)
-        cells = _cells(ablation, next(iter(config.suites.values())))
+        cells = _cells(ablation, config.suites[suite or next(iter(config.suites))])
         if len(problems) > before or not _ready(config, cells):
             continue
         comparisons = [
@@ -159,7 +177,7 @@ def _wrong_names(root: Node, path: tuple[str, ...], ablation: Ablation) -> list[
     """What an ablation names that does not exist or names twice, or its own bad name."""
     sections = {"base": "systems", "datasets": "datasets", "backbone": "backbones"}
     problems = unknown_names(root, path, ablation, [*sections.items(), ("recipe", "recipes")])
-    problems += repeated(root, path, ablation, ("base", "datasets", "seeds", "leave_one_out"))
+    problems += repeated(root, path, ablation, ("base", "datasets", "seeds"))
     name = path[-1]
     if not name or name.startswith(".") or "/" in name or "\\" in name:
         problems.append(
@@ -196,8 +214,7 @@ def _drafts(path: tuple[str, ...], node: Node) -> list[Draft]:
     ]
     if node.get("grid"):
         drafts += [
-            Draft(" ".join(map("=".join, named(changes))), (*path, "grid"), changes)
-            for changes in _product(node["grid"])
+            Draft(assigned(changes), (*path, "grid"), changes) for changes in _product(node["grid"])
         ]
     for gone in node.get("leave_one_out") or ():
         change = Change(gone, None, node.where["leave_one_out"])
@@ -219,13 +236,13 @@ def _product(lists: Node) -> list[tuple[Change, ...]]:
     return list(product(*choices))
 
 
-def named(changes: Sequence[Change]) -> list[tuple[str, str]]:
-    """(name, value) of each; the name is the path's last step unless two have the same."""
+def assigned(changes: Sequence[Change]) -> str:
+    """``level=token objective=nt_xent``: the paths' last steps, in full where two are the same."""
     last = [change.path.rpartition(".")[2] for change in changes]
-    return [
-        (step if last.count(step) == 1 else change.path, flow(change.value))
+    return " ".join(
+        f"{step if last.count(step) == 1 else change.path}={flow(change.value)}"
         for step, change in zip(last, changes, strict=True)
-    ]
+    )
 
 
 def flow(value: Any) -> str:
@@ -287,8 +304,8 @@ def _comparison(
         except ConfigError as error:
             problems += error.problems
             continue
-        twin = next((other for other in arms if other.same(arm)), None)
-        if arm.same(base):
+        twin = next((other for other in arms if other.settings == arm.settings), None)
+        if arm.settings == base.settings:
             equal.append(arm.name)
         elif twin is not None:
             problems.append(
@@ -298,7 +315,7 @@ def _comparison(
         else:
             arms.append(arm)
     base = replace(base, name=" = ".join(equal))
-    across = tuple((change.path, flow(change.value)) for change in point.changes)
+    across = assigned(point.changes)
     return Comparison(ground.name, ground.base, ground.dataset, across, (base, *arms))
 
 
@@ -370,6 +387,8 @@ def _at(node: Any, steps: Sequence[str]) -> Any:
 
 
 def _recipe(config: Config, name: str, node: Node) -> Recipe:
+    if node is config.root["recipes"][name]:
+        return config.recipes[name]
     problems: list[str] = []
     recipe = validate(
         Recipe, plain(node), ("recipes", name), _rooted(config, "recipes", name, node), problems
@@ -381,6 +400,8 @@ def _recipe(config: Config, name: str, node: Node) -> Recipe:
 
 
 def _reader(config: Config, name: str, node: Node) -> Part:
+    if node is config.root["datasets"][name]:
+        return config.datasets[name]
     problems: list[str] = []
     root = _rooted(config, "datasets", name, node)
     reader = validate_part("reader", node, ("datasets", name), root, problems)

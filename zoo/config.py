@@ -161,6 +161,19 @@ class Config:
             raise ConfigError(*problems)
         return spec
 
+    def study(self, names: Iterable[str] = (), suite: str | None = None) -> None:
+        """Set ablations out (all by default), on a suite's data, seeds, backbone and recipe (the
+        first one's by default). Raises ConfigError."""
+        from zoo.ablations import studies  # here, because it needs what this module defines
+
+        written = self.root.get("ablations", Node())
+        problems = _unknown("--ablation", names, written)
+        problems += _unknown("--suite", [suite] if suite else [], self.suites)
+        if not problems:
+            self.ablations = studies(self, tuple(names) or tuple(written), suite, problems)
+        if problems:
+            raise ConfigError(*_once(problems))
+
     def plan(
         self,
         suite: str | None = None,
@@ -193,10 +206,13 @@ class Config:
         ]
 
 
-def read(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Load, override and validate a registry. Raises ConfigError with every problem found."""
-    from zoo import ablations  # here, because it needs what this module defines
+def read(path: Path, overrides: Sequence[str] = (), ablate: bool = False) -> Config:
+    """Load, override and validate a registry. Raises ConfigError with every problem found.
 
+    Args:
+        ablate: whether the ablations are wanted under overrides. They need not make sense under
+            any (an arm that takes away what an override has taken away); the file's own must.
+    """
     root = load(path)
     known = (*SECTIONS, *OPTIONAL)
     problems = [
@@ -255,7 +271,11 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Config:
             spec = _system(config, name, backbone, problems)
             if spec:
                 config.specs[name, backbone] = spec
-    config.ablations = ablations.studies(config, problems)
+    if ablate or not overrides:
+        try:
+            config.study()
+        except ConfigError as error:
+            problems += error.problems
     if problems:
         raise ConfigError(*_once(problems))
     return config

@@ -68,7 +68,11 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
     ],
     ("decoder", "softmax"): ["", "scheme: BIOES"],
     ("decoder", "crf"): ["", "scheme: BIOES", "constrained: false"],
-    ("decoder", "span_classifier"): ["", "max_width: 2, hidden: true", "width_dim: null, length_dim: null, case_dim: null"],
+    ("decoder", "span_classifier"): [
+        "",
+        "max_width: 2, hidden: true",
+        "width_dim: null, length_dim: null, case_dim: null",
+    ],
 }
 
 WIDTH = 16

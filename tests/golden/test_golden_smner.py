@@ -16,7 +16,7 @@ from zoo.encoders.pretrained import Pieces, Pretrained
 from zoo.evaluation.tags import read_tags
 from zoo.fusers.cross_attention import CrossAttention
 from zoo.parts import ViewSpec
-from zoo.types import Entity, Sample, ScoredEntity, Text, Units, View
+from zoo.types import Sample, ScoredEntity, Text, Units, View
 
 FOLDER = Path(__file__).parent / "smner"
 load_golden = pytest.fixture(lambda case: case, name="golden")
@@ -160,7 +160,9 @@ def test_classifier_loss(golden, close, load) -> None:
     logits = decoder.classifier(vectors)
     close(logits, stored["output.logits"])
     close(logits.softmax(-1), stored["output.probabilities"])
-    close(span_loss(logits, stored["input.labels"], stored["input.mask"], 0.5), stored["output.loss"])
+    close(
+        span_loss(logits, stored["input.labels"], stored["input.mask"], 0.5), stored["output.loss"]
+    )
 
 
 def test_pruning_of_whole_tensors(golden) -> None:
@@ -199,5 +201,3 @@ def test_every_case_is_reproduced() -> None:
     tests = "".join(p.read_text(encoding="utf-8") for p in FOLDER.parent.glob("test_*.py"))
     for file in FOLDER.parent.glob("*/*.safetensors"):
         assert f'"{file.parent.name}/{file.stem}"' in tests
-
-

@@ -16,6 +16,7 @@ from zoo.errors import RunError, ZooError
 VERBS = {
     "init": "Write the shipped registry.yaml into a folder.",
     "run": "Train and score the systems of a registry; print the leaderboard.",
+    "ablate": "Compare the arms of a registry's ablations; print and write tables and plots.",
     "list": "List the registered parts, or those of one kind.",
     "show": "Show a system: its resolved YAML, parts, citations and parameters.",
     "leaderboard": "Make the leaderboard anew from the stored runs.",

@@ -75,7 +75,7 @@ class ConsoleReport:
 
     def _name(self, job: Job) -> str:
         number = self.numbers.setdefault(_key(job), len(self.numbers) + 1)
-        return f"[{number}/{self.jobs}] {job.system} on {job.dataset}, seed {job.seed}"
+        return f"[{number}/{self.jobs}] {job.system}{_arm(job)} on {job.dataset}, seed {job.seed}"
 
     def _describe(self) -> None:
         names = list(self.going.values())
@@ -114,6 +114,14 @@ class ConsoleReport:
 
     def wait(self, job: Job) -> None:
         self._line(f"{job.system} on {job.dataset}, seed {job.seed}: another process is on it")
+
+
+def _arm(job: Job) -> str:
+    """What makes a run an arm of an ablation: its last override, as `` (aligner=null)``."""
+    changes = job.plan.overrides
+    if not changes or not job.plan.suite.startswith("ablation:"):
+        return ""
+    return f" ({changes[-1].removeprefix(f'systems.{job.system}.')})"
 
 
 def _key(job: Job) -> Key:

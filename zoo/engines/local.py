@@ -239,7 +239,7 @@ def attempt(job: Job, store: Store, report: Report, rerun: Rerun) -> bool:
             report.fail(job, "; ".join(error.problems))
             return False
         except Exception as error:  # whatever a part's own code raises: the others go on
-            path = store.root / "failed" / f"{job.system}-{job.dataset}-{job.seed}.log"
+            path = store.root / "failed" / f"{job.system}-{job.dataset}-{job.seed}-{job.id}.log"
             write_atomic(path, traceback.format_exc())
             message = " ".join(str(error).split())[:300]
             report.fail(job, f"{type(error).__name__}: {message} (traceback: {path})")
@@ -253,6 +253,7 @@ def prepare(job: Job) -> Trainer:
     torch.set_num_threads(job.plan.recipe.threads or _ALL_THREADS)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     set_seed(job.seed)
     system = build(job.plan.system, job.data.splits["train"], cache_folder())
     return Trainer(system, job.plan.recipe, job.seed)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 NONE = "–"
+MINUS = "−"
 
 
 class Spread(NamedTuple):
@@ -47,6 +48,7 @@ class Column:
         digits: shown behind the decimal point.
         scale: a number is multiplied by it to be shown (1e-6 for millions).
         detail: left out where the place is narrow (a terminal).
+        sign: whether numbers above zero have theirs, too.
     """
 
     key: str
@@ -54,6 +56,7 @@ class Column:
     digits: int = 2
     scale: float = 1.0
     detail: bool = False
+    sign: bool = False
 
     def show(self, value: Value) -> str:
         """A value as readers see it: ``82.50 ± 0.31``."""
@@ -63,7 +66,9 @@ class Column:
             return value
         if isinstance(value, Spread):
             return f"{self.show(value.mean)} ± {self.show(value.sd)}"
-        return f"{value * self.scale:,.{self.digits}f}"
+        number = round(value * self.scale, self.digits) + 0.0  # no -0.00
+        shown = f"{number:+,.{self.digits}f}" if self.sign else f"{number:,.{self.digits}f}"
+        return shown.replace("-", MINUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ def _dataset_table(dataset: str, fingerprint: str, runs: Sequence[RunRecord]) ->
             for seeds in ranked
         ],
         facts={"dataset": dataset, "fingerprint": fingerprint},
-        notes=_notes(fingerprint, runs),
+        notes=notes(fingerprint, runs),
     )
 
 
@@ -210,33 +215,36 @@ def _f1_language(name: str) -> Callable[[Seeds], Spread | None]:
     )
 
 
-def _notes(fingerprint: str, runs: Sequence[RunRecord]) -> list[str]:
-    """What a reader must know to read the numbers."""
+def notes(fingerprint: str, runs: Sequence[RunRecord]) -> list[str]:
+    """What a reader must know to read the numbers of runs on the same data."""
     sentences = sorted({run.sentences["test"] for run in runs if "test" in run.sentences})
     entities = sorted({run.test.gold for run in runs})
     readings = sorted({run.tags for run in runs if run.tags})
     ceilings = sorted({run.text_only_ceiling for run in runs if run.text_only_ceiling is not None})
     size = [f"{n:,} sentences" for n in sentences] + [f"{n:,} entities" for n in entities]
-    notes = [f"Data {fingerprint[:12]}; test: {', '.join(size)}."]
-    notes += [f"Tags read: {', '.join(readings)}."] if readings else []
-    notes.append(
+    answer = [f"Data {fingerprint[:12]}; test: {', '.join(size)}."]
+    answer += [f"Tags read: {', '.join(readings)}."] if readings else []
+    answer.append(
         "Test, exact-span micro P, R, F1 in percent: mean ± sd over n seeds, "
         "from the epoch that was best on dev."
     )
-    notes += [f"Text-only ceiling: {ceiling:.2f} F1." for ceiling in ceilings]
-    return notes
+    answer += [f"Text-only ceiling: {ceiling:.2f} F1." for ceiling in ceilings]
+    return answer
 
 
 # Where tables go ---------------------------------------------------------------------------------
 
 
-def write(tables: Sequence[Table], folder: Path, name: str = "leaderboard") -> None:
+def write(
+    tables: Sequence[Table], folder: Path, name: str = "leaderboard", heading: str | None = None
+) -> None:
     """``<name>.md``, ``.csv``, ``.tex`` and ``.json``, each whole or not at all.
 
-    The same tables give the same bytes. Raises OSError where the folder can't be written.
+    ``heading`` is that of the ``.md`` file; None: the name. The same tables give the same bytes.
+    Raises OSError where the folder can't be written.
     """
     for suffix, text in (
-        ("md", to_markdown(tables, name.capitalize())),
+        ("md", to_markdown(tables, heading or name.capitalize())),
         ("csv", to_csv(tables)),
         ("tex", to_latex(tables)),
         ("json", to_json(tables)),
@@ -370,6 +378,7 @@ _LATEX = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     "Δ": r"$\Delta$",
+    "−": "$-$",
     "–": "--",
     "[": "{[}",  # at the head of a row it would be an argument of \\
     "*": "{*}",  # likewise

@@ -226,7 +226,7 @@ class Double(Fuser):
 
 
 class Notes(Decoder):
-    def units(self, words: Units) -> Units:
+    def units(self, words: Units, text: Text, samples: Sequence[Sample]) -> Units:
         return Units(words.vectors + 10, words.mask, words.spans)
 
     def loss(self, units, text, gold) -> dict[str, Tensor]:

@@ -387,11 +387,15 @@ def test_lines_of_several_runs_at_once(capsys) -> None:
     from zoo.cli.report import ConsoleReport, make_console
 
     recipe = SimpleNamespace(epochs=3)
+    plan = SimpleNamespace(recipe=recipe, suite="mini", overrides=("recipes.quick.clip=null",))
+    arm = SimpleNamespace(
+        recipe=recipe,
+        suite="ablation:parts",
+        overrides=("recipes.quick.clip=null", "systems.four.aligner=null"),
+    )
     one, two, three, four = (
-        SimpleNamespace(
-            system=name, dataset="mini", seed=1, id="1", plan=SimpleNamespace(recipe=recipe)
-        )
-        for name in ("one", "two", "three", "four")
+        SimpleNamespace(system=name, dataset="mini", seed=1, id="1", plan=each)
+        for name, each in (("one", plan), ("two", plan), ("three", plan), ("four", arm))
     )
     row = {"epoch": 1, "loss": 1.0, "dev_f1": 50.0, "seconds": 0.1}
     record = SimpleNamespace(test=SimpleNamespace(f1=60.0), best_epoch=1, seconds={"total": 2.0})
@@ -413,7 +417,8 @@ def test_lines_of_several_runs_at_once(capsys) -> None:
     lines = capsys.readouterr().out.split("\n")
     names = [line.partition(":")[0] for line in lines if line]
     order = ("[2/4] two", "[1/4] one", "[2/4] two", "[1/4] one", "[3/4] three", "[2/4] two")
-    assert names == [f"{name} on mini, seed 1" for name in (*order, "[4/4] four")]
+    last = "[4/4] four (aligner=null)"
+    assert names == [f"{name} on mini, seed 1" for name in (*order, last)]
 
 
 # Failures ----------------------------------------------------------------------------------------

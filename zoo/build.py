@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,7 @@ def sources(spec: SystemSpec) -> str:
     return digest.hexdigest()
 
 
+@cache
 def _code(source: str) -> str:
     """The source without comments, formatting and docstrings."""
     tree = ast.parse(source)

@@ -186,10 +186,23 @@ def test_decode_takes_each_spans_best_type() -> None:
     assert found[1] == []
 
 
+def test_probabilities_in_half_precision_still_tell_candidates_apart() -> None:
+    """Logits of 8 and of 9 against 0: in half precision both softmaxes are 1."""
+    decoder = SpanClassifier(8, 3, TYPES, max_width=2).eval()
+    units = spans(decoder, [2])
+    logits = torch.tensor([[[0.0, 9.0, 0.0], [0.0, 0.0, 8.0], [0.0, -9.0, -9.0]]])
+    decoder.classifier = nn.Identity()
+    _, text = words([2])
+    half = Units(logits.bfloat16(), units.mask, units.spans)
+    (found,) = decoder.decode(half, text)
+    assert [entity.entity for entity in found] == [Entity(0, 1, "LOC")]
+    assert 0.999 < found[0].score < 1
+
+
 @pytest.mark.parametrize("hidden", [False, True])
 def test_it_learns(hidden: bool) -> None:
     torch.manual_seed(0)
-    decoder = SpanClassifier(8, 8, TYPES, hidden=hidden, dropout=0.0)
+    decoder = SpanClassifier(8, 8, TYPES, hidden=hidden, dropout=0.0, hidden_dropout=0.0)
     _, text = words([6, 4, 1])
     gold = [[Entity(0, 4, "PER"), Entity(5, 6, "LOC")], [Entity(1, 3, "LOC")], []]
     optimizer = torch.optim.Adam(decoder.parameters(), lr=0.02)

@@ -58,6 +58,8 @@ class Softmax(Decoder):
     @torch.no_grad()
     def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
         logits: Tensor = self.emission(self.dropout(units.vectors))
+        # in the weights' precision: half of it is too coarse for a sum of logarithms
+        logits = logits.to(self.emission.weight.dtype)
         best, path = logits.log_softmax(dim=-1).max(dim=-1)
         total = best.cumsum(dim=1)
 

@@ -50,9 +50,10 @@ class SpanClassifier(Decoder):
         length_dim: size of the embedding of a span's length; None = none.
         case_dim: size of the embedding of a word's capitalisation; None = none.
         o_weight: weight in the loss of spans that are no entity.
+        dropout: on the words' vectors that spans are made of.
         hidden: whether a hidden layer (GELU, dropout) of the width of what it reads comes before
             the classes.
-        dropout: on the words' vectors that spans are made of, and in the hidden layer.
+        hidden_dropout: in that layer.
     """
 
     classifies = "span"
@@ -69,8 +70,9 @@ class SpanClassifier(Decoder):
         length_dim: Positive | None = 50,
         case_dim: Positive | None = 100,
         o_weight: Annotated[float, Field(gt=0)] = 0.5,
-        hidden: bool = False,
         dropout: Probability = 0.1,
+        hidden: bool = False,
+        hidden_dropout: Probability = 0.2,
     ) -> None:
         super().__init__()
         self.types = types
@@ -91,7 +93,10 @@ class SpanClassifier(Decoder):
         self.classifier: nn.Module = nn.Linear(fused, classes)
         if hidden:
             self.classifier = nn.Sequential(
-                nn.Linear(fused, fused), nn.GELU(), nn.Dropout(dropout), nn.Linear(fused, classes)
+                nn.Linear(fused, fused),
+                nn.GELU(),
+                nn.Dropout(hidden_dropout),
+                nn.Linear(fused, classes),
             )
 
     def units(self, words: Units, text: Text, samples: Sequence[Sample]) -> Units:
@@ -156,7 +161,10 @@ class SpanClassifier(Decoder):
 
     @torch.no_grad()
     def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
-        probability, label = self.classifier(units.vectors).softmax(dim=-1).max(dim=-1)
+        logits: Tensor = self.classifier(units.vectors)
+        # in the weights' precision: in half of it, sure candidates would all be equally probable
+        logits = logits.to(self.projection.weight.dtype)
+        probability, label = logits.softmax(dim=-1).max(dim=-1)
         chosen = units.mask & (label > 0)
         rows = chosen.nonzero()[:, 0].tolist()
         spans = units.spans[chosen].tolist()

@@ -157,6 +157,7 @@ def studies(
             for point in points
         ]
         found = tuple(comparison for comparison in comparisons if comparison is not None)
+        problems += _equal_points(config.root, path, found)
         answer[name] = Study(name, ablation.description, tuple(cells.seeds), found)
     return answer
 
@@ -199,6 +200,22 @@ def _ready(config: Config, cells: Suite) -> bool:
         and cells.backbone in config.backbones
         and cells.recipe in config.recipes
     )
+
+
+def _equal_points(
+    root: Node, path: tuple[str, ...], comparisons: Sequence[Comparison]
+) -> list[str]:
+    """Values of ``across`` under which a base is the same."""
+    problems = []
+    for i, one in enumerate(comparisons):
+        for other in comparisons[:i]:
+            same = (one.base, one.dataset) == (other.base, other.dataset)
+            if same and one.arms[0].settings == other.arms[0].settings:
+                problems.append(
+                    f"{place(root, (*path, 'across'))}: `{other.across}` and `{one.across}` are "
+                    f"the same under {one.base}; remove one"
+                )
+    return problems
 
 
 # What is written, in one form ---------------------------------------------------------------------
@@ -344,14 +361,24 @@ def _arm(ground: _Ground, draft: Draft) -> Arm:
             # as merged: where it is laid over a mapping, ``-o`` would put it in its place
             overrides.append(f"{'.'.join(steps)}={flow(_at(nodes[section], inner))}")
     try:
+        spec = config.variant(system, cells.backbone, nodes["systems"])
+        reader = _reader(config, ground.dataset, nodes["datasets"])
+        recipe = _recipe(config, cells.recipe, nodes["recipes"])
+        # what gives a setting the value that it has already is no change, and not to be told as one
+        differs = {
+            "systems": spec.resolved() != config.spec(system, cells.backbone).resolved(),
+            "datasets": reader.resolved() != config.datasets[ground.dataset].resolved(),
+            "recipes": recipe != config.recipes[cells.recipe],
+        }
+        overrides = [each for each in overrides if differs[each.partition(".")[0]]]
         plan = Plan(
             f"ablation:{ground.name}",
-            config.variant(system, cells.backbone, nodes["systems"]),
+            spec,
             ground.dataset,
-            _reader(config, ground.dataset, nodes["datasets"]),
+            reader,
             cells.seeds[0],
             cells.recipe,
-            _recipe(config, cells.recipe, nodes["recipes"]),
+            recipe,
             (*config.overrides, *overrides),
         )
     except ConfigError as error:

@@ -206,12 +206,11 @@ class Config:
         ]
 
 
-def read(path: Path, overrides: Sequence[str] = (), ablate: bool = False) -> Config:
+def read(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Load, override and validate a registry. Raises ConfigError with every problem found.
 
-    Args:
-        ablate: whether the ablations are wanted under overrides. They need not make sense under
-            any (an arm that takes away what an override has taken away); the file's own must.
+    The file's own ablations must be right, too. Under overrides none is set out: they need not make
+    sense there (an arm may take away what an override has taken away); see :meth:`Config.study`.
     """
     root = load(path)
     known = (*SECTIONS, *OPTIONAL)
@@ -271,7 +270,7 @@ def read(path: Path, overrides: Sequence[str] = (), ablate: bool = False) -> Con
             spec = _system(config, name, backbone, problems)
             if spec:
                 config.specs[name, backbone] = spec
-    if ablate or not overrides:
+    if not overrides:
         try:
             config.study()
         except ConfigError as error:
@@ -378,6 +377,11 @@ def assign(node: Node, seen: Any, steps: Sequence[str], value: Any, where: str, 
         ConfigError: a step is unknown, or nothing is there to take away.
     """
     section, _, *inner = steps
+    if inner[-1] == "part" and len(inner) > 1:  # another part: the settings of the old one go
+        afresh = Node()
+        afresh.put("part", value, where)
+        *steps, _ = steps
+        value, inner = afresh, inner[:-1]
     for depth, step in enumerate(inner[:-1]):
         if not isinstance(seen, Node) or step not in seen:
             known = list(seen) if isinstance(seen, Node) else []
@@ -453,8 +457,8 @@ def _without_views(system: Node) -> Node:
     """What goes with views that are taken away: what aligner and fuser say of them and, where
     all are (``views: null``, the text-only version), the two themselves."""
     views = system.get("views", ...)
-    if views is None:
-        return without_nulls(merge(system, _nulls("aligner", "fuser")))
+    if views is None or (isinstance(views, Node) and views and not without_nulls(views)):
+        return without_nulls(merge(system, _nulls("views", "aligner", "fuser")))
     gone = [name for name, node in views.items() if node is None] if isinstance(views, Node) else []
     for slot in ("aligner", "fuser"):
         part = system.get(slot)
@@ -583,19 +587,18 @@ def _misfits(spec: SystemSpec, root: Node, written: set[str]) -> list[str]:
                 f"{at('fuser')}: level span needs a decoder of spans, and `{spec.decoder.name}` "
                 "classifies tokens; use `level: token` or `span_classifier`"
             )
-    # A weight may be of a loss whose part or view was taken away, but of none that does not exist.
-    known = _losses(part.cls for _, part in spec.parts)
-    others = _losses(
-        registry.resolve(kind, name)
-        for kind in ("aligner", "fuser", "decoder")
-        for name in registry.names(kind)
-    )
+    # A weight may be of a loss whose part or view was taken away, or of another decoder's; else it
+    # would do nothing without a word.
+    own = _losses(part.cls for _, part in spec.parts)
+    empty = [slot for slot in ("aligner", "fuser") if getattr(spec, slot) is None]
+    decoders = _registered_losses("decoder")
+    known = own | decoders | {name for slot in empty for name in _registered_losses(slot)}
     for name in spec.loss_weights:
         loss, dot, view = name.partition(".")
-        if loss not in known | others or (dot and loss in known and view not in written):
-            near_names = known | {f"{loss}.{view}" for loss in known for view in spec.views}
+        if loss not in known or (dot and (loss in decoders or view not in written)):
+            names = own | {f"{each}.{view}" for each in own - decoders for view in spec.views}
             problems.append(
-                f"{at('loss_weights', name)}: no part has a loss `{name}`{near(name, near_names)}"
+                f"{at('loss_weights', name)}: no part has a loss `{name}`{near(name, names)}"
             )
     return problems
 
@@ -603,3 +606,8 @@ def _misfits(spec: SystemSpec, root: Node, written: set[str]) -> list[str]:
 def _losses(classes: Iterable[type]) -> set[str]:
     """The names of the losses that parts have."""
     return {name for cls in classes for name in getattr(cls, "loss_names", ())}
+
+
+def _registered_losses(kind: str) -> set[str]:
+    """Those of every registered part of a kind."""
+    return _losses(registry.resolve(kind, name) for name in registry.names(kind))

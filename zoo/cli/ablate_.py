@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     metavar="SUITE",
     help="Take datasets, seeds, backbone and recipe from this suite (default: the first one).",
 )
-@many("seed", "Only this seed. Repeatable.", click.IntRange(min=0))
+@many("seed", "Make runs of this seed only. Repeatable.", click.IntRange(min=0))
 @OVERRIDE
 @click.option("--dry-run", is_flag=True, help="Check everything, list the arms; train nothing.")
 @click.option(
@@ -76,8 +76,8 @@ def command(
     from zoo.cli.report import make_console
 
     console = make_console()
-    config = load_config(registry, overrides, plugins, ablate=True)
-    if suite is not None:
+    config = load_config(registry, overrides, plugins)
+    if overrides or suite is not None:
         config.study(ablations, suite)
     studies = choose(config, ablations, seeds)
 
@@ -93,9 +93,10 @@ def command(
     jobs = unique(local.make_jobs(plans, loaded), store)
     made = iter(jobs)
     sorted_out = [(study, by_arm(study, made)) for study in studies]
+    wanted = [job for job in jobs if not seeds or job.seed in seeds]
     if dry_run:
-        return rehearse(sorted_out, jobs, local.pending(jobs, store, rerun), console)
-    failed = carry_out(jobs, store, console, rerun, workers)
+        return rehearse(sorted_out, wanted, local.pending(wanted, store, rerun), console)
+    failed = carry_out(wanted, store, console, rerun, workers)
     folder = store.root / "ablations"
     for study, arms in sorted_out:
         tables = tables_of(arms, config, store)
@@ -111,7 +112,11 @@ def command(
 
 
 def choose(config: Config, names: Sequence[str], seeds: Sequence[int]) -> list[Study]:
-    """The ablations asked for, under the seeds asked for; all where none is. Raises ConfigError."""
+    """The ablations asked for, all where none is; tables show further seeds beside their own.
+
+    Raises:
+        ConfigError: there is none, or none of such a name.
+    """
     from zoo.errors import ConfigError
     from zoo.registry import near
 
@@ -125,7 +130,7 @@ def choose(config: Config, names: Sequence[str], seeds: Sequence[int]) -> list[S
     if problems:
         raise ConfigError(*problems)
     chosen = [config.ablations[name] for name in dict.fromkeys(names or config.ablations)]
-    return [replace(study, seeds=tuple(dict.fromkeys(seeds or study.seeds))) for study in chosen]
+    return [replace(study, seeds=tuple(dict.fromkeys((*study.seeds, *seeds)))) for study in chosen]
 
 
 def unique(jobs: Sequence[Job], store: Store) -> list[Job]:
@@ -187,9 +192,9 @@ def rehearse(
     missing = {job.id for job in todo}
     lines = []
     for study, comparisons in studies:
-        seeds = ", ".join(map(str, study.seeds))
+        seeds = f"{'seed' if len(study.seeds) == 1 else 'seeds'} {', '.join(map(str, study.seeds))}"
         for comparison, members in comparisons:
-            lines.append(f"{comparison.title}, {'seed' if len(seeds) == 1 else 'seeds'} {seeds}:")
+            lines.append(f"{comparison.title}, {seeds}:")
             for arm, runs in members:
                 count = sum(job.id in missing for job in runs)
                 changes = " ".join(arm.overrides) or "as it is"

@@ -68,16 +68,14 @@ def many(name: str, help: str, type: Any = str) -> Callable[[F], F]:
     )
 
 
-def load_config(
-    registry: Path, overrides: tuple[str, ...], plugins: tuple[Path, ...], ablate: bool = False
-) -> Any:
-    """Plug-ins, then the registry (with its ablations under the overrides). Raises ConfigError."""
+def load_config(registry: Path, overrides: tuple[str, ...], plugins: tuple[Path, ...]) -> Any:
+    """Plug-ins, then the registry. Raises ConfigError."""
     from zoo.config import read
     from zoo.registry import load_plugin_file
 
     for plugin in plugins:
         load_plugin_file(plugin)
-    return read(registry, overrides, ablate)
+    return read(registry, overrides)
 
 
 def data_root(data: Path | None, registry: Path) -> Path:

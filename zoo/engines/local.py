@@ -152,7 +152,8 @@ def make_jobs(plans: Sequence[Plan], datasets: Mapping[str, Dataset]) -> list[Jo
             if all(getattr(sample, sees) is None for sample in data.splits["train"]):
                 problems.append(
                     f"systems.{spec.name}.views.{name}: no training sample of {plan.dataset} has "
-                    f"a {sees}; leave the system out (--system), or give the dataset its {sees}s"
+                    f"a {sees}; leave the system or the ablation out, or give the dataset its "
+                    f"{sees}s"
                 )
         settings = {
             "system": spec.resolved(),

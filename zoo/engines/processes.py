@@ -200,17 +200,23 @@ def _work(pipe: Connection) -> None:
 
 def _make(pipe: Connection, order: _Order) -> None:
     """Make the runs that are asked for, one after the other."""
-    os.chdir(order.folder)
-    for file in order.plugins:  # before the jobs, which hold classes of theirs
-        load_plugin_file(file)
-    jobs, store, rerun = pickle.loads(order.runs)
+    report = _Relay(pipe)
+    try:
+        os.chdir(order.folder)
+        for file in order.plugins:  # before the jobs, which hold classes of theirs
+            load_plugin_file(file)
+        jobs, store, rerun = pickle.loads(order.runs)
+    except Exception as error:  # of a plug-in that was broken meanwhile: whatever its code raises
+        while pipe.recv() is not None:
+            report.send(("fail", f"its process could not begin: {' '.join(str(error).split())}"))
+            report.send(False)
+        return
 
     from zoo.build import sources
     from zoo.engines.local import attempt
 
     each = {job.sources: job.plan.system for job in jobs}
     changed = {known for known, system in each.items() if sources(system) != known}
-    report = _Relay(pipe)
     while (number := pipe.recv()) is not None:
         job = jobs[number]
         if job.sources in changed:  # what was loaded here is not what the run's id says

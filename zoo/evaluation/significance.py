@@ -5,6 +5,9 @@ Noreen, Computer-Intensive Methods for Testing Hypotheses, 1989; for F1, Yeh, CO
 them gave which answer to a sentence; so the answers to each sentence are swapped by the toss of a
 coin, many times over, and p is the share of tosses that make as great a difference as there is.
 Several arms against one base: Holm, Scandinavian Journal of Statistics 6 (1979).
+
+What is tested are the runs that are there: other sentences, the same trained models. How much F1
+differs from seed to seed is another matter, which the standard deviation tells.
 """
 
 from __future__ import annotations

@@ -153,6 +153,7 @@ def _tests(base: Outcome | None, found: Sequence[Difference | None]) -> list[str
         return []
     return [
         "Δ F1: to the base, the mean over common seeds; p: paired approximate randomisation, "
-        f"two-sided, {ROUNDS:,} rounds, each sentence swapped in all seeds together; p (Holm): "
+        f"two-sided, {ROUNDS:,} rounds, each sentence swapped in all seeds together. It tells of "
+        "these runs; what other seeds would give, the sd tells. p (Holm): "
         f"corrected for {several} {'arm' if several == 1 else 'arms'}."
     ]

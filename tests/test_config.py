@@ -47,7 +47,7 @@ def test_a_weight_whose_loss_is_gone_makes_no_other_system() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("smner", "loss_weights.contrastive=5", ["no part has a loss `contrastive`", "mutual_information"]),
+        ("smner", "loss_weights.contrastive=5", ["no part has a loss `contrastive`"]),
         ("smner", "loss_weights={kl.gird: 2}", ["`kl.gird`", "`kl.grid`"]),
         ("bert-crf", "loss_weights={crf.grid: 2}", ["no part has a loss `crf.grid`"]),
         ("bert-crf", "loss_weights={crv: 2}", ["`crv`", "`crf`"]),

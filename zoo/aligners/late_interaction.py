@@ -39,7 +39,7 @@ def late_interaction(first: Bags, second: Bags) -> Tensor:
         (B, B').
     """
     one, other = (functional.normalize(bags.vectors, dim=2) for bags in (first, second))
-    exact = torch.promote_types(one.dtype, torch.float32)  # half of it is too coarse for cosines
+    exact = torch.promote_types(one.dtype, torch.float32)  # sums in half of it are too coarse
     with torch.autocast(one.device.type, enabled=False):
         cosine = torch.einsum("iad,jbd->ijab", one.to(exact), other.to(exact))  # (B, B', K, K')
     nothing = torch.finfo(cosine.dtype).min

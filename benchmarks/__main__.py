@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import ROOT, Settings, machine
-from zoo.results.files import write_atomic
+from zoo.files import write_atomic
 
 NAMES = ("train_step", "systems", "padding", "crf", "scoring", "startup")
 

@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from zoo.build import read_data
-from zoo.config import Config, read
+from zoo.config.read import Config, read
 from zoo.types import Splits
 
 ROOT = Path(__file__).parents[1]

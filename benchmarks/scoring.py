@@ -16,7 +16,7 @@ from seqeval.scheme import IOB2
 
 from benchmarks.common import Result, Settings, alternate, dataset, ratio, registry, row
 from zoo.evaluation.scores import score
-from zoo.evaluation.tags import Reading, read_tags, write_tags
+from zoo.tags import Reading, read_tags, write_tags
 from zoo.types import Entity
 
 SENTENCES = 3257

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.common import ROOT, Result, Settings, alternate, dataset, ratio, row
 from zoo.build import build
-from zoo.config import read
+from zoo.config.read import read
 from zoo.system import System
 from zoo.training.batches import shuffled
 from zoo.training.loop import Trainer

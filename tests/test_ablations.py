@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.ablations import Arm, Comparison
-from zoo.config import Config, read
+from zoo.config.ablations import Arm, Comparison
+from zoo.config.read import Config, read
 from zoo.errors import ConfigError
 from zoo.yaml import Node
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo.config import SystemSpec, read
+from zoo.config.read import read
 from zoo.errors import ConfigError
+from zoo.schema import SystemSpec
 
 REGISTRY = Path(__file__).parents[1] / "registry.yaml"
 

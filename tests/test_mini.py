@@ -12,21 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from zoo.config import read
-from zoo.engines import local
+from zoo.config.read import read
+from zoo.evaluation.predictions import score_predictions
 from zoo.evaluation.significance import compare
-from zoo.results.store import Prediction, score_predictions
+from zoo.runs.datasets import Dataset, load_datasets
+from zoo.runs.job import make_jobs
+from zoo.runs.run import prepare
 from zoo.training.loop import Trainer
-from zoo.types import Sample
+from zoo.types import Prediction, Sample
 
 REGISTRY = Path(__file__).parents[1] / "registry.yaml"
 SEED = 1
 
 
-def trained(name: str, *overrides: str) -> tuple[Trainer, local.Dataset]:
+def trained(name: str, *overrides: str) -> tuple[Trainer, Dataset]:
     plans = read(REGISTRY, overrides).plan("mini", [name], seeds=[SEED])
-    (job,) = local.make_jobs(plans, local.load_datasets(plans, REGISTRY.parent))
-    trainer, splits = local.prepare(job), job.data.splits
+    (job,) = make_jobs(plans, load_datasets(plans, REGISTRY.parent))
+    trainer, splits = prepare(job), job.data.splits
     trainer.fit(splits["train"], splits["dev"])
     return trainer, job.data
 

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from zoo import cli
 from zoo.build import build
-from zoo.config import read
+from zoo.config.read import read
 from zoo.data.synthetic import Synthetic
 from zoo.encoders.transformer import Transformer
-from zoo.evaluation.tags import write_tags
-from zoo.results.store import read_predictions, read_run
+from zoo.evaluation.predictions import read_predictions
+from zoo.results.record import read_run
 from zoo.system import System
+from zoo.tags import write_tags
 from zoo.types import Entity, Sample, Splits
 
 REGISTRY = Path(__file__).parents[1] / "registry.yaml"

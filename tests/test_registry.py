@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from zoo import registry
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, near
 
 
 @pytest.fixture(autouse=True)
@@ -92,10 +92,10 @@ def test_a_name_that_is_taken() -> None:
 
 
 def test_near() -> None:
-    assert registry.near("fusor", ["fuser", "decoder"]) == "; did you mean `fuser`?"
-    assert registry.near("xyz", ["b", "a"]) == "; there is: a, b"
-    assert registry.near("xyz", []) == "; there is none"
-    assert registry.near(3, ["30"]) != ""
+    assert near("fusor", ["fuser", "decoder"]) == "; did you mean `fuser`?"
+    assert near("xyz", ["b", "a"]) == "; there is: a, b"
+    assert near("xyz", []) == "; there is none"
+    assert near(3, ["30"]) != ""
 
 
 # Plug-ins ----------------------------------------------------------------------------------------

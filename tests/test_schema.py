@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from zoo import registry
 from zoo.parts import Decoder, Fuser, TextEncoder
-from zoo.schema import Part, keywords, model, nested_kind, place, supplied, validate_part
+from zoo.schema import PartSpec, keywords, model, nested_kind, place, supplied, validate_part
 from zoo.yaml import Node, parse
 
 
@@ -81,7 +81,7 @@ def test_who_supplies_what() -> None:
 
 def test_settings_and_defaults() -> None:
     part, _ = check("needed: 2, rate: 0, inner: {depth: 4}, names: [b, c], size: null")
-    assert isinstance(part, Part)
+    assert isinstance(part, PartSpec)
     assert (part.kind, part.name, part.cls, part.frozen) == (
         "decoder", "test_example", Example, False
     )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.build import build
-from zoo.config import Config, read
+from zoo.config.read import Config, read
 from zoo.data.synthetic import Synthetic
 from zoo.encoders.hub import MINILM
 from zoo.parts import Aligner, Decoder, Fuser, JointEncoder

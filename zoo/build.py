@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import inspect
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zoo.config import SystemSpec
 from zoo.encoders.frozen import Frozen
 from zoo.parts import ImageEncoder, ViewSpec
-from zoo.schema import Part, supplied
+from zoo.schema import PartSpec, SystemSpec, supplied
 from zoo.system import System
 from zoo.types import Sample, Splits
-
-_PART_PACKAGES = ("zoo.encoders", "zoo.aligners", "zoo.fusers", "zoo.decoders")
 
 
 def build(spec: SystemSpec, train: Iterable[Sample], cache: Path) -> System:
@@ -57,7 +49,7 @@ def build(spec: SystemSpec, train: Iterable[Sample], cache: Path) -> System:
     return System(text, views, aligner, fuser, decoder, spec.loss_weights)
 
 
-def make(part: Part, known: Mapping[str, Any], cache: Path) -> Any:
+def make(part: PartSpec, known: Mapping[str, Any], cache: Path) -> Any:
     """Build one part: nested parts first, then the constructor with what it asks for."""
     nested = {name: make(child, known, cache) for name, child in part.nested.items()}
     given = {name: known[name] for name in supplied(part.cls)}
@@ -76,46 +68,12 @@ def freeze(module: Any) -> None:
     module.train = lambda mode=True: module
 
 
-def read_data(part: Part, root: Path) -> Splits:
+def read_data(part: PartSpec, root: Path) -> Splits:
     """Read a dataset. Raises DataError."""
     splits: Splits = reader(part, root).read()
     return splits
 
 
-def reader(part: Part, root: Path) -> Any:
+def reader(part: PartSpec, root: Path) -> Any:
     """Build a reader; ``root`` is the folder that data paths are relative to."""
     return make(part, {"root": root}, root)
-
-
-def sources(spec: SystemSpec) -> str:
-    """SHA-256 of the source of the parts used and of the modules of parts they import.
-
-    Comments, formatting and docstrings don't count: they can't change a result.
-    """
-    own = {nested.cls.__module__ for _, part in spec.parts for nested in part.walk()}
-    queue, seen = sorted(own), set[str]()
-    while queue:
-        name = queue.pop()
-        if name not in seen and (name in own or name.rpartition(".")[0] in _PART_PACKAGES):
-            seen.add(name)
-            members = vars(sys.modules[name]).values()
-            queue += {home for m in members if (home := getattr(m, "__module__", None))}
-    digest = hashlib.sha256()
-    for name in sorted(seen):
-        digest.update(f"{name}\0{_code(inspect.getsource(sys.modules[name]))}\0".encode())
-    return digest.hexdigest()
-
-
-@cache
-def _code(source: str) -> str:
-    """The source without comments, formatting and docstrings."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and isinstance(body, list)
-            and ast.get_docstring(node) is not None
-        ):
-            node.body = body[1:] or [ast.Pass()]
-    return ast.unparse(tree)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class ZooError(Exception):
@@ -27,3 +32,19 @@ class DataError(ZooError):
 
 class RunError(ZooError):
     """One run failed; the others go on (exit code 1)."""
+
+
+def near(word: object, known: Iterable[str]) -> str:
+    """The end of an error message: a near match, or what there is."""
+    known = sorted(known)
+    matches = difflib.get_close_matches(str(word), known, n=1)
+    if matches:
+        return f"; did you mean `{matches[0]}`?"
+    return f"; there is: {', '.join(known)}" if known else "; there is none"
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing wrong, in one line."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -8,16 +8,15 @@ import); a file adds its own by ``--plugin FILE``.
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, near
 
 KINDS = (
     "reader",
@@ -110,15 +109,6 @@ def summary(kind: str, name: str) -> str:
             if f"register({kind!r}, {name!r})" in marks:
                 return (ast.get_docstring(node) or "").partition("\n")[0]
     return ""
-
-
-def near(word: object, known: Iterable[str]) -> str:
-    """The end of an error message: a near match, or what there is."""
-    known = sorted(known)
-    matches = difflib.get_close_matches(str(word), known, n=1)
-    if matches:
-        return f"; did you mean `{matches[0]}`?"
-    return f"; there is: {', '.join(known)}" if known else "; there is none"
 
 
 def load_plugins() -> None:

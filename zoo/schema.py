@@ -11,8 +11,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from zoo import registry
-from zoo.errors import ConfigError
-from zoo.registry import near
+from zoo.errors import ConfigError, near
 from zoo.yaml import Node, plain, where
 
 
@@ -25,14 +24,14 @@ class Strict(BaseModel):
 
 
 @dataclass(frozen=True)
-class Part:
+class PartSpec:
     """A validated part, ready to be built: its class, its settings, its nested parts."""
 
     kind: str
     name: str
     cls: type
     settings: Mapping[str, Any]
-    nested: Mapping[str, Part] = field(default_factory=dict)
+    nested: Mapping[str, PartSpec] = field(default_factory=dict)
     frozen: bool = False
 
     def resolved(self) -> dict[str, Any]:
@@ -47,9 +46,49 @@ class Part:
             head["frozen"] = True
         return {**head, **settings, **nested}
 
-    def walk(self) -> list[Part]:
+    def walk(self) -> list[PartSpec]:
         """This part and all nested ones."""
         return [self, *(part for child in self.nested.values() for part in child.walk())]
+
+
+@dataclass(frozen=True)
+class SystemSpec:
+    """A validated system under one backbone."""
+
+    name: str
+    backbone: str
+    text: PartSpec | None
+    joint: PartSpec | None
+    views: dict[str, PartSpec]
+    aligner: PartSpec | None
+    fuser: PartSpec | None
+    decoder: PartSpec
+    loss_weights: dict[str, float]
+    cites: tuple[str, ...] = ()
+    description: str = ""
+
+    @property
+    def text_only(self) -> bool:
+        return not self.views and self.joint is None
+
+    @property
+    def parts(self) -> list[tuple[str, PartSpec]]:
+        """(slot, part) of every part, views as ``views.NAME``."""
+        named = [(slot, getattr(self, slot)) for slot in ("text", "joint")]
+        named += [(f"views.{name}", part) for name, part in self.views.items()]
+        named += [(slot, getattr(self, slot)) for slot in ("aligner", "fuser", "decoder")]
+        return [(slot, part) for slot, part in named if part is not None]
+
+    @property
+    def classes(self) -> frozenset[type]:
+        """The classes of all parts, nested ones included."""
+        return frozenset(each.cls for _, part in self.parts for each in part.walk())
+
+    def resolved(self) -> dict[str, Any]:
+        """All settings as plain data, without the names: equal systems resolve equally."""
+        views = {name: part.resolved() for name, part in self.views.items()}
+        single = {slot: part.resolved() for slot, part in self.parts if "." not in slot}
+        return {**single, "views": views, "loss_weights": self.loss_weights}
 
 
 def nested_kind(annotation: Any) -> str | None:
@@ -101,7 +140,7 @@ def model(cls: type) -> type[Strict]:
 
 def validate_part(
     kind: str, node: Any, path: tuple[str, ...], root: Node, problems: list[str]
-) -> Part | None:
+) -> PartSpec | None:
     """Validate ``{part: name, …}``; what is wrong goes to ``problems``, one line each.
 
     Args:
@@ -147,7 +186,7 @@ def validate_part(
     if validated is None or len(problems) > before:
         return None
     settings = {name_: getattr(validated, name_) for name_ in type(validated).model_fields}
-    return Part(kind, name, cls, settings, nested, frozen)
+    return PartSpec(kind, name, cls, settings, nested, frozen)
 
 
 def validate(

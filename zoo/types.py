@@ -40,6 +40,16 @@ class ScoredEntity(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Prediction:
+    """What was wanted and what was found in one sentence."""
+
+    id: str
+    gold: tuple[Entity, ...]
+    predicted: tuple[ScoredEntity, ...]
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A picture, by the file it lies in or by its encoded bytes (PNG, JPEG)."""
 

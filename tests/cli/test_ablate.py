@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from zoo import cli
-from zoo.results.store import read_run
+from zoo.results.record import read_run
 
 ABLATIONS = """\
 ablations:

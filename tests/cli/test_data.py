@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from zoo.cli import data_
-from zoo.config import read
+from zoo.config.read import read
 from zoo.errors import ConfigError, DataError
 
 ROOT = Path(__file__).parents[2]

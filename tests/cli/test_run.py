@@ -19,7 +19,8 @@ import yaml
 
 from zoo import cli
 from zoo.data.jsonl import write_jsonl
-from zoo.results.store import read_predictions, read_run, score_predictions
+from zoo.evaluation.predictions import read_predictions, score_predictions
+from zoo.results.record import read_run
 from zoo.types import Entity, Sample
 
 FILES = [
@@ -143,17 +144,20 @@ def test_the_stored_weights_make_the_stored_predictions(
 ) -> None:
     from safetensors.torch import load_file
 
-    from zoo.config import read
-    from zoo.engines import local
-    from zoo.results.store import Store, write_predictions
+    from zoo.config.read import read
+    from zoo.evaluation.predictions import write_predictions
+    from zoo.results.store import Store
+    from zoo.runs.datasets import load_datasets
+    from zoo.runs.job import make_jobs
+    from zoo.runs.run import prepare
 
     monkeypatch.setenv("ZOO_CACHE", str(registry.parent / "cache"))
     config = read(registry)
     plans = config.plan()
-    data = local.load_datasets(plans, registry.parent)
+    data = load_datasets(plans, registry.parent)
     store = Store(registry.parent / "results")
-    for job in local.make_jobs(plans, data):
-        trainer = local.prepare(job)
+    for job in make_jobs(plans, data):
+        trainer = prepare(job)
         trainer.system.load_state_dict(load_file(store.folder(job) / "model.safetensors"))
         test = job.data.splits["test"]
         again = registry.parent / "again.jsonl"
@@ -354,22 +358,25 @@ def test_the_readme_s_own_fuser(registry: Path, use: Use) -> None:
 
 def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> None:
     """Arms of several ablations may be the same run; and where nothing is to do nothing starts."""
+    from zoo.cli import runs
     from zoo.cli.report import make_console
     from zoo.cli.runs import carry_out
-    from zoo.config import read
-    from zoo.engines import local
+    from zoo.config.read import read
+    from zoo.engines.processes import Processes
     from zoo.results.store import Store
+    from zoo.runs.datasets import load_datasets
+    from zoo.runs.job import make_jobs
 
     plans = read(registry).plan()
-    jobs = local.make_jobs(plans, local.load_datasets(plans, registry.parent))
+    jobs = make_jobs(plans, load_datasets(plans, registry.parent))
     store, made = Store(registry.parent / "results"), []
-    monkeypatch.setattr(local, "check", lambda jobs: made.append(("check", len(jobs))))
+    monkeypatch.setattr(runs, "check", lambda jobs: made.append(("check", len(jobs))))
 
-    def execute(jobs, store, report, rerun, workers) -> int:
-        made.append((rerun, [job.system for job in jobs], workers))
+    def execute(engine, jobs, store, report, rerun) -> int:
+        made.append((rerun, [job.system for job in jobs], engine.workers))
         return 1
 
-    monkeypatch.setattr(local, "execute", execute)
+    monkeypatch.setattr(Processes, "execute", execute)
     assert carry_out([*jobs, *jobs], store, make_console(), "missing", 2) == 1
     assert made == [("check", 2), ("missing", ["plain", "seeing"], 2)]
     assert carry_out(jobs, store, make_console(), "never", None) == 0

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from zoo.cli.score_ import command
 from zoo.errors import DataError
-from zoo.evaluation.files import paired
+from zoo.evaluation.pairing import paired
 from zoo.types import Entity
 
 WORDS = (("Ada", "met", "Bob", "Ray"), ("Rome", "!"), ("ok",))

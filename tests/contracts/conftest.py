@@ -20,7 +20,7 @@ from zoo import registry
 from zoo.build import make
 from zoo.data.synthetic import Synthetic
 from zoo.parts import Aligner, Decoder, Encoder, Fuser, ViewSpec
-from zoo.schema import Part, validate_part
+from zoo.schema import PartSpec, validate_part
 from zoo.types import Entity, Sample, Text, Units, View, Views
 from zoo.yaml import Node, parse
 
@@ -85,7 +85,7 @@ VIEWS = {"grid": ViewSpec(16, 3), "patch": ViewSpec(12, None)}
 class Example:
     """One example of a part, validated as if it stood in a registry."""
 
-    part: Part
+    part: PartSpec
     known: Mapping[str, Any]
     cache: Path
     samples: list[Sample]
@@ -176,7 +176,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 
 @pytest.fixture(scope="session")
 def bio(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]) -> Path:
-    from zoo.evaluation.tags import write_tags
+    from zoo.tags import write_tags
 
     folder = tmp_path_factory.mktemp("bio")
     (folder / "images").mkdir()

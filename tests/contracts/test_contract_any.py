@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from zoo import registry
+from zoo.identity import digest
 from zoo.parts import Aligner, Decoder, Fuser, ImageEncoder, JointEncoder, TextEncoder
-from zoo.results.store import digest
 from zoo.schema import keywords, supplied, validate_part
 from zoo.yaml import Node, parse
 

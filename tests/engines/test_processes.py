@@ -16,10 +16,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from zoo.config import read
-from zoo.engines import local, processes
+from zoo.config.read import read
+from zoo.engines import engine, processes
 from zoo.errors import ConfigError
-from zoo.results.store import Store, digest
+from zoo.identity import digest
+from zoo.results.store import Store
+from zoo.runs.datasets import load_datasets
+from zoo.runs.job import Job, make_jobs, variants
+from zoo.runs.run import prepare
 
 Zoo = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -166,13 +170,13 @@ def test_a_number_of_jobs_that_can_t_be(registry: Path, zoo: Zoo) -> None:
 
 
 @pytest.fixture
-def jobs(registry: Path, monkeypatch) -> list[local.Job]:
+def jobs(registry: Path, monkeypatch) -> list[Job]:
     monkeypatch.setenv("ZOO_CACHE", str(registry.parent / "cache"))
     plans = read(registry).plan(seeds=(1, 2))
-    return local.make_jobs(plans, local.load_datasets(plans, registry.parent))
+    return make_jobs(plans, load_datasets(plans, registry.parent))
 
 
-def with_threads(job: local.Job, threads: int | None) -> local.Job:
+def with_threads(job: Job, threads: int | None) -> Job:
     recipe = job.plan.recipe.model_copy(update={"threads": threads})
     return replace(job, plan=replace(job.plan, recipe=recipe))
 
@@ -181,7 +185,7 @@ def test_a_run_has_its_recipe_s_threads(jobs) -> None:
     before = torch.get_num_threads()
     try:
         for threads in (before + 1, None, 1, None):
-            local.prepare(with_threads(jobs[0], threads))
+            prepare(with_threads(jobs[0], threads))
             assert torch.get_num_threads() == (threads or before)
     finally:
         torch.set_num_threads(before)
@@ -202,20 +206,18 @@ def test_how_many_go_on_at_once(jobs, monkeypatch) -> None:
     assert at_once(1) == 1
 
 
-def test_no_more_workers_than_runs(jobs, tmp_path: Path, monkeypatch) -> None:
-    asked = []
-    monkeypatch.setattr(processes, "execute", lambda *args: asked.append(args[-1]) or 0)
-    monkeypatch.setattr(local, "attempt", lambda *args: asked.append("here") or True)
-    store = Store(tmp_path / "results")
-    for given, workers in ((jobs, 3), (jobs, 9), (jobs[:1], 9), (jobs[:2], 1)):
-        assert local.execute(given, store, SimpleNamespace(), workers=workers) == 0
-    assert asked == [3, 4, "here", "here", "here"]
+def test_no_more_workers_than_runs(jobs) -> None:
+    chosen = [
+        engine(given, workers)
+        for given, workers in ((jobs, 3), (jobs, 9), (jobs[:1], 9), (jobs[:2], 1))
+    ]
+    assert [getattr(each, "workers", "here") for each in chosen] == [3, 4, "here", "here"]
 
 
 def test_one_job_a_variant(jobs) -> None:
-    assert [(job.system, job.seed) for job in local.variants(jobs)] == [("plain", 2), ("seeing", 2)]
+    assert [(job.system, job.seed) for job in variants(jobs)] == [("plain", 2), ("seeing", 2)]
     other = replace(jobs[0], config={**jobs[0].config, "system": {}})
-    found = local.variants([*jobs, other])
+    found = variants([*jobs, other])
     assert len(found) == 3, "an arm has its system's name and another config"
     assert len({digest(job.config) for job in found}) == 3
 

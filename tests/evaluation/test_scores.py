@@ -19,9 +19,9 @@ from seqeval.metrics import (
 from seqeval.scheme import IOB2
 
 from zoo.errors import DataError
+from zoo.evaluation.predictions import read_predictions, score_predictions
 from zoo.evaluation.scores import Scores, score
-from zoo.evaluation.tags import read_tags, write_tags
-from zoo.results.store import read_predictions, score_predictions
+from zoo.tags import read_tags, write_tags
 from zoo.types import Entity, ScoredEntity
 
 REPOSITORY = Path(__file__).parents[2]

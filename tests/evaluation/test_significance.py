@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from zoo.errors import DataError
 from zoo.evaluation.scores import score
 from zoo.evaluation.significance import compare, holm
-from zoo.results.store import Prediction
-from zoo.types import Entity, ScoredEntity
+from zoo.types import Entity, Prediction, ScoredEntity
 
 ENTITIES = [Entity(0, 1, "PER"), Entity(2, 3, "LOC"), Entity(4, 6, "ORG")]
 WRONG = [Entity(0, 1, "LOC"), Entity(7, 8, "PER")]

@@ -12,7 +12,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import IOB2, IOBES
 from seqeval.scheme import Entities as SeqevalEntities
 
-from zoo.evaluation.tags import read_tags, scheme_of, split_tag, write_tags
+from zoo.tags import read_tags, scheme_of, split_tag, write_tags
 from zoo.types import Entity
 
 TYPES = ["PER", "LOC", "B-SIDE"]

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from zoo.aligners.information_bottleneck import InformationBottleneck, kl_divergence
 from zoo.decoders.span_classifier import SpanClassifier, case, span_loss, without_overlaps
 from zoo.encoders.pretrained import Pieces, Pretrained
-from zoo.evaluation.tags import read_tags
 from zoo.fusers.cross_attention import CrossAttention
 from zoo.parts import ViewSpec
+from zoo.tags import read_tags
 from zoo.types import Sample, ScoredEntity, Text, Units, View
 
 FOLDER = Path(__file__).parent / "smner"

@@ -18,12 +18,15 @@ import pytest
 from matplotlib import style
 from PIL import Image
 
+from zoo.evaluation.predictions import score_predictions
 from zoo.evaluation.significance import compare, holm
+from zoo.identity import digest, run_id
 from zoo.results.ablations import Outcome, ablation_tables
 from zoo.results.plots import STYLE, bars, write_bars
-from zoo.results.store import Prediction, RunRecord, digest, run_id, score_predictions
-from zoo.results.tables import Column, Spread, Table, to_csv, to_json, to_latex, to_markdown, write
-from zoo.types import Entity, ScoredEntity
+from zoo.results.record import RunRecord
+from zoo.results.tables import Column, Spread, Table
+from zoo.results.writers import to_csv, to_json, to_latex, to_markdown, write
+from zoo.types import Entity, Prediction, ScoredEntity
 
 FACTS = {"ablation": "parts", "base": "seeing", "dataset": "mini"}
 DATA = "f" * 64

@@ -16,22 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.errors import ConfigError, DataError
+from zoo.evaluation.predictions import read_predictions, score_predictions, write_predictions
 from zoo.evaluation.scores import Scores, score
-from zoo.results.files import write_atomic
-from zoo.results.store import (
-    Prediction,
-    RunRecord,
-    Store,
-    digest,
-    read_predictions,
-    read_run,
-    run_id,
-    score_predictions,
-    variant_id,
-    write_predictions,
-    write_run,
-)
-from zoo.types import Entity, Sample, ScoredEntity
+from zoo.files import write_atomic
+from zoo.identity import digest, run_id, variant_id
+from zoo.results.record import RunRecord, read_run, write_run
+from zoo.results.store import Store
+from zoo.types import Entity, Prediction, Sample, ScoredEntity
 
 CONFIG = {"system": {"decoder": {"part": "crf"}}, "recipe": {"rate": 1e-5, "epochs": 8}}
 
@@ -444,7 +435,7 @@ def test_write_atomic_keeps_the_old_file_when_it_fails(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zoo.results.files.os.replace", fail)
+    monkeypatch.setattr("zoo.files.os.replace", fail)
     with pytest.raises(KeyboardInterrupt):
         write_atomic(path, "new")
     assert path.read_text() == "old"

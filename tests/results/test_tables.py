@@ -17,19 +17,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from zoo.evaluation.scores import Scores
-from zoo.results.store import RunRecord, digest, run_id
-from zoo.results.tables import (
-    Column,
-    Spread,
-    Table,
-    leaderboard,
-    render,
-    to_csv,
-    to_json,
-    to_latex,
-    to_markdown,
-    write,
-)
+from zoo.identity import digest, run_id
+from zoo.results.leaderboard import leaderboard
+from zoo.results.record import RunRecord
+from zoo.results.tables import Column, Spread, Table
+from zoo.results.writers import render, to_csv, to_json, to_latex, to_markdown, write
 
 
 def scores(correct: int, predicted: int = 100, languages: tuple[str, ...] = ()) -> Scores:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.build import build, read_data
-from zoo.config import read
+from zoo.config.read import read
 from zoo.errors import RunError
 from zoo.training.loop import Row, Trainer
 from zoo.types import Sample, ScoredEntity, Splits

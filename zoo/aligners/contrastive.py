@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.aligners.late_interaction import Bags, gathered, late_interaction
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, near
 from zoo.parts import Aligner, ViewSpec
-from zoo.registry import near, register
+from zoo.registry import register
 from zoo.types import Alignment, Entity, Level, Text, View, Views
 
 Reading = Literal["pooled", "flattened", "whole"]

@@ -42,7 +42,7 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from zoo.registry import near
+            from zoo.errors import near
 
             raise click.UsageError(f"unknown command `{args[0]}`{near(args[0], VERBS)}")
         return super().resolve_command(ctx, args)

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from zoo.ablations import Arm, Comparison, Study
-    from zoo.config import Config
-    from zoo.engines.local import Job, Rerun
+    from zoo.config.ablations import Arm, Comparison, Study
+    from zoo.config.read import Config
     from zoo.results.store import Store
     from zoo.results.tables import Table
+    from zoo.runs.job import Job, Rerun
 
     ByArm = list[tuple[Comparison, list[tuple[Arm, list[Job]]]]]
 
@@ -82,20 +82,21 @@ def command(
     studies = choose(config, ablations, seeds)
 
     from zoo.cli.runs import carry_out
-    from zoo.engines import local
     from zoo.results.plots import write_bars
     from zoo.results.store import Store
-    from zoo.results.tables import render, write
+    from zoo.results.writers import render, write
+    from zoo.runs.datasets import load_datasets
+    from zoo.runs.job import make_jobs, pending
 
     plans = [plan for study in studies for plan in study.plans()]
-    loaded = local.load_datasets(plans, data_root(data, registry))
+    loaded = load_datasets(plans, data_root(data, registry))
     store = Store(results_root(results, registry))
-    jobs = unique(local.make_jobs(plans, loaded), store)
+    jobs = unique(make_jobs(plans, loaded), store)
     made = iter(jobs)
     sorted_out = [(study, by_arm(study, made)) for study in studies]
     wanted = [job for job in jobs if not seeds or job.seed in seeds]
     if dry_run:
-        return rehearse(sorted_out, wanted, local.pending(wanted, store, rerun), console)
+        return rehearse(sorted_out, wanted, pending(wanted, store, rerun), console)
     failed = carry_out(wanted, store, console, rerun, workers)
     folder = store.root / "ablations"
     for study, arms in sorted_out:
@@ -117,8 +118,7 @@ def choose(config: Config, names: Sequence[str], seeds: Sequence[int]) -> list[S
     Raises:
         ConfigError: there is none, or none of such a name.
     """
-    from zoo.errors import ConfigError
-    from zoo.registry import near
+    from zoo.errors import ConfigError, near
 
     if not config.ablations:
         raise ConfigError(f"{config.path}: no section `ablations`; docs/design.md shows one")
@@ -152,8 +152,8 @@ def by_arm(study: Study, jobs: Iterator[Job]) -> ByArm:
 
 def tables_of(arms: ByArm, config: Config, store: Store) -> list[Table]:
     """An ablation's tables, from the runs that are there."""
+    from zoo.evaluation.predictions import read_predictions
     from zoo.results.ablations import Outcome, ablation_tables
-    from zoo.results.store import read_predictions
 
     read = cache(read_predictions)  # the base's are needed once an arm
     tables = []
@@ -186,9 +186,9 @@ def rehearse(
     studies: list[tuple[Study, ByArm]], jobs: Sequence[Job], todo: Sequence[Job], console: Console
 ) -> int:
     """``--dry-run``: build what would be run, list the arms with their overrides, and the runs."""
-    from zoo.engines import local
+    from zoo.runs.run import check
 
-    local.check(todo)
+    check(todo)
     missing = {job.id for job in todo}
     lines = []
     for study, comparisons in studies:

@@ -13,8 +13,8 @@ from zoo.cli.options import DATA, OVERRIDE, PLUGIN, REGISTRY_OPTION, data_root, 
 from zoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from zoo.config import Config
-    from zoo.schema import Part
+    from zoo.config.read import Config
+    from zoo.schema import PartSpec
     from zoo.types import Splits
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -83,7 +83,7 @@ def stats_(
     config, root = load_config(registry, overrides, plugins), data_root(data, registry)
     counted: dict[str, dict[str, Any]] = {}
 
-    def show(name: str, part: Part, splits: Splits) -> None:
+    def show(name: str, part: PartSpec, splits: Splits) -> None:
         counted[name] = _facts(part, splits, root)
         if not as_json:
             click.echo("\n".join([*_lines(name, counted[name]), ""]))
@@ -116,7 +116,7 @@ def check_(
 
     config, root = load_config(registry, overrides, plugins), data_root(data, registry)
 
-    def show(name: str, part: Part, splits: Splits) -> None:
+    def show(name: str, part: PartSpec, splits: Splits) -> None:
         for finding in check(splits) or ["nothing odd"]:
             click.echo(f"{name}: {finding}")
 
@@ -124,7 +124,7 @@ def check_(
 
 
 def _visit(
-    config: Config, names: Sequence[str], root: Path, show: Callable[[str, Part, Splits], None]
+    config: Config, names: Sequence[str], root: Path, show: Callable[[str, PartSpec, Splits], None]
 ) -> dict[str, str]:
     """Read and show the datasets, by default all.
 
@@ -137,7 +137,7 @@ def _visit(
             were shown).
     """
     from zoo.build import read_data
-    from zoo.registry import near
+    from zoo.errors import near
 
     unknown = [name for name in names if name not in config.datasets]
     if unknown:
@@ -160,7 +160,7 @@ def _visit(
     return absent
 
 
-def _absent(part: Part, root: Path) -> str | None:
+def _absent(part: PartSpec, root: Path) -> str | None:
     """Why a dataset is not there at all; None where it is, or is made instead of read."""
     path = part.settings.get("path")
     if path is None or (root / path).exists():
@@ -183,7 +183,7 @@ def _contents(splits: Splits) -> str:
     return f"{sentences} sentences, {pictures or 'no'} pictures, {captions or 'no'} captions"
 
 
-def _facts(part: Part, splits: Splits, root: Path) -> dict[str, Any]:
+def _facts(part: PartSpec, splits: Splits, root: Path) -> dict[str, Any]:
     """All that ``stats`` prints of a dataset, as plain data."""
     from zoo.build import read_data, reader
     from zoo.data.fingerprint import fingerprint

@@ -30,11 +30,11 @@ from zoo.cli.options import many
 def command(results: Path, datasets: tuple[str, ...], details: bool, svg: Path | None) -> None:
     """Make leaderboard.{md,csv,tex,json} anew from the stored runs, and show them."""
     from zoo.cli.report import make_console
-    from zoo.errors import DataError
-    from zoo.registry import near
-    from zoo.results.files import write_atomic
+    from zoo.errors import DataError, near
+    from zoo.files import write_atomic
+    from zoo.results.leaderboard import leaderboard
     from zoo.results.store import Store
-    from zoo.results.tables import leaderboard, render, write
+    from zoo.results.writers import render, write
 
     runs = Store(results).load_runs()
     if not runs:

@@ -8,7 +8,7 @@ import click
 
 from zoo import registry
 from zoo.cli.options import PLUGIN
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, near
 
 
 @click.command("list")
@@ -19,7 +19,7 @@ def command(kind: str | None, plugins: tuple[Path, ...]) -> None:
     for plugin in plugins:
         registry.load_plugin_file(plugin)
     if kind is not None and kind not in registry.KINDS:
-        raise ConfigError(f"unknown kind `{kind}`{registry.near(kind, registry.KINDS)}")
+        raise ConfigError(f"unknown kind `{kind}`{near(kind, registry.KINDS)}")
     for each in [kind] if kind else registry.KINDS:
         names = registry.names(each)
         click.echo(each if names else f"{each} (none yet)")

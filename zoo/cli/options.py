@@ -70,7 +70,7 @@ def many(name: str, help: str, type: Any = str) -> Callable[[F], F]:
 
 def load_config(registry: Path, overrides: tuple[str, ...], plugins: tuple[Path, ...]) -> Any:
     """Plug-ins, then the registry. Raises ConfigError."""
-    from zoo.config import read
+    from zoo.config.read import read
     from zoo.registry import load_plugin_file
 
     for plugin in plugins:

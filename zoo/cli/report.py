@@ -18,8 +18,8 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from zoo.engines.local import Job
-    from zoo.results.store import RunRecord
+    from zoo.results.record import RunRecord
+    from zoo.runs.job import Job
     from zoo.training.loop import Row
 
 Key = tuple[str, str, str]

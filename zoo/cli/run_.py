@@ -23,8 +23,9 @@ from zoo.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from zoo.engines.local import Dataset, Job, Rerun
     from zoo.results.store import Store
+    from zoo.runs.datasets import Dataset
+    from zoo.runs.job import Job, Rerun
 
 
 @click.command("run")
@@ -70,17 +71,19 @@ def command(
     plans = config.plan(suite, systems, datasets, seeds)
 
     from zoo.cli.runs import carry_out
-    from zoo.engines import local
     from zoo.results.store import Store
+    from zoo.runs.datasets import load_datasets
+    from zoo.runs.job import make_jobs
 
-    loaded = local.load_datasets(plans, data_root(data, registry))
-    jobs = local.make_jobs(plans, loaded)
+    loaded = load_datasets(plans, data_root(data, registry))
+    jobs = make_jobs(plans, loaded)
     store = Store(results_root(results, registry))
     if dry_run:
         return rehearse(jobs, store, console, rerun)
     failed = carry_out(jobs, store, console, rerun, workers)
 
-    from zoo.results.tables import leaderboard, render, write
+    from zoo.results.leaderboard import leaderboard
+    from zoo.results.writers import render, write
 
     for table in leaderboard([store.read(job) for job in jobs if store.complete(job)]):
         console.print(render(table))
@@ -96,12 +99,13 @@ def rehearse(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> i
     """``--dry-run``: the first sample of each dataset, one batch through each system, the plan."""
     import torch
 
-    from zoo.engines import local
+    from zoo.runs.job import pending, variants
+    from zoo.runs.run import prepare
 
     for data in {(job.dataset, job.data.fingerprint): job.data for job in jobs}.values():
         show_sample(data, console)
-    for job in local.variants(jobs):
-        trainer = local.prepare(job)
+    for job in variants(jobs):
+        trainer = prepare(job)
         samples = job.data.splits["train"][: job.plan.recipe.batch_size]
         with torch.no_grad():
             losses = trainer.system(trainer.batch(samples)).losses
@@ -113,7 +117,7 @@ def rehearse(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> i
             highlight=False,
             soft_wrap=True,
         )
-    todo = local.pending(jobs, store, rerun)
+    todo = pending(jobs, store, rerun)
     console.print(f"would run {len(todo)} of {len(jobs)} runs:", highlight=False)
     for job in todo:
         epochs = job.plan.recipe.epochs

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from zoo.cli.report import ConsoleReport
-from zoo.engines import local, processes
-from zoo.engines.local import Job, Rerun
+from zoo.engines import engine
 from zoo.results.store import Store
+from zoo.runs.job import Job, Rerun, pending
+from zoo.runs.run import check
 
 
 def carry_out(
@@ -27,17 +28,17 @@ def carry_out(
         ConfigError: a system can't be built; nothing was run.
     """
     jobs = list({(job.system, job.dataset, job.id): job for job in jobs}.values())
-    todo = local.pending(jobs, store, rerun)
+    todo = pending(jobs, store, rerun)
     done = sum(store.complete(job) for job in jobs)
     console.print(
         f"{len(jobs)} runs: {done} of {len(jobs)} already done, {len(todo)} to do", highlight=False
     )
     if not todo:
         return 0
-    local.check(todo)
+    check(todo)
     epochs = sum(job.plan.recipe.epochs for job in todo)
     with ConsoleReport(console, len(todo), epochs) as report:
-        failed = local.execute(todo, store, report, rerun, workers or processes.at_once(todo))
+        failed = engine(todo, workers).execute(todo, store, report, rerun)
     if failed:
         console.print(f"{failed} of {len(todo)} runs failed; see above", highlight=False)
     return failed

@@ -10,7 +10,7 @@ import click
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zoo.evaluation.files import Entities
+    from zoo.evaluation.pairing import Entities
     from zoo.evaluation.scores import Scores
 
 FILE = click.Path(path_type=Path)
@@ -48,7 +48,7 @@ def command(
     predictions; it may be scored against itself. Sentences are paired by id where all have one,
     else by order.
     """
-    from zoo.evaluation.files import paired
+    from zoo.evaluation.pairing import paired
     from zoo.evaluation.scores import score
 
     names = _renames(labels)

@@ -11,7 +11,8 @@ from zoo.cli.options import DATA, OVERRIDE, PLUGIN, REGISTRY_OPTION, data_root, 
 from zoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from zoo.config import Config, SystemSpec
+    from zoo.config.read import Config
+    from zoo.schema import SystemSpec
 
 
 @click.command("show")
@@ -34,7 +35,7 @@ def command(
 
     import yaml
 
-    from zoo.registry import near
+    from zoo.errors import near
 
     config = load_config(registry, overrides, plugins)
     if name not in config.systems:
@@ -66,7 +67,8 @@ def _usual_backbone(config: Config, system: str) -> str:
 def _parameters(config: Config, spec: SystemSpec, root: Path) -> None:
     """Count the parameters of the system as the first dataset that can be read would have it."""
     from zoo.build import build
-    from zoo.engines.local import cache_folder, load_dataset
+    from zoo.runs.datasets import load_dataset
+    from zoo.runs.environment import cache_folder
 
     suites = [s for s in config.suites.values() if s.backbone == spec.backbone]
     names = dict.fromkeys(name for suite in suites for name in suite.datasets)

@@ -23,9 +23,9 @@ from zoo.data.files import (
     split_files,
 )
 from zoo.data.pictures import PictureFolder
-from zoo.errors import DataError
-from zoo.evaluation.tags import Reading, read_tags, scheme_of, split_tag
-from zoo.registry import near, register
+from zoo.errors import DataError, near
+from zoo.registry import register
+from zoo.tags import Reading, read_tags, scheme_of, split_tag
 from zoo.types import Sample, Splits
 
 SUFFIXES = (".txt", ".conllu", ".conll", ".bio", ".iob", ".iob2", ".tsv")
@@ -51,7 +51,7 @@ class Bio:
         captions: a captions file in that folder (see :func:`zoo.data.captions.read_captions`).
         images: the folder of the pictures, in that folder; it need not be there.
         labels: entity types to rename, applied after reading.
-        tags: how tags are read into entities (see :func:`zoo.evaluation.tags.read_tags`).
+        tags: how tags are read into entities (see :func:`zoo.tags.read_tags`).
         languages: sub-folders of ``path``, one a language, each with its three files.
         splits: file names where they are others.
     """

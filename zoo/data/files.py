@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from zoo.errors import DataError
-from zoo.registry import near
+from zoo.errors import DataError, near
 from zoo.types import Sample, Splits
 
 Split = Literal["train", "dev", "test"]

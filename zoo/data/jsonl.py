@@ -11,8 +11,8 @@ from typing import Any
 
 from zoo.data.files import SPLITS, Ids, Split, dataset_folder, map_types, read_lines, split_files
 from zoo.data.pictures import PictureFolder
-from zoo.errors import DataError
-from zoo.registry import near, register
+from zoo.errors import DataError, near
+from zoo.registry import register
 from zoo.types import Entity, Picture, Sample, Splits
 
 KEYS = ("id", "words", "text", "entities", "image", "caption", "language")

@@ -11,9 +11,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.errors import DataError
+from zoo.errors import DataError, near
 from zoo.parts import Decoder
-from zoo.registry import near, register
+from zoo.registry import register
 from zoo.types import Entity, Sample, ScoredEntity, Text, Units
 
 Positive = Annotated[int, Field(gt=0)]

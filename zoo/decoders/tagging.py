@@ -8,9 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zoo.errors import DataError
-from zoo.evaluation.tags import read_tags, write_tags
-from zoo.registry import near
+from zoo.errors import DataError, near
+from zoo.tags import read_tags, write_tags
 from zoo.types import Entity, ScoredEntity
 
 Scheme = Literal["BIO", "BIOES"]

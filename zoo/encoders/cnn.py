@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.encoders.pictures import IMAGENET, collate_pictures, normalise, read_picture, see
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, near
 from zoo.parts import ImageEncoder
-from zoo.registry import near, register
+from zoo.registry import register
 from zoo.types import Inputs, Sample, View
 
 FAMILIES = (

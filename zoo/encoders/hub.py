@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from zoo.errors import ConfigError
-from zoo.registry import near
+from zoo.errors import ConfigError, near
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from zoo.encoders.pictures import collate_pictures, normalise, read_picture, see
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, near
 from zoo.parts import ImageEncoder
-from zoo.registry import near, register
+from zoo.registry import register
 from zoo.types import Inputs, Sample, View
 
 SCHEMAS = ("hf-hub:", "local-dir:")

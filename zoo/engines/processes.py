@@ -24,8 +24,9 @@ from zoo.errors import ConfigError
 from zoo.registry import load_plugin_file, plugin_files
 
 if TYPE_CHECKING:
-    from zoo.engines.local import Job, Report, Rerun
-    from zoo.results.store import RunRecord, Store
+    from zoo.results.record import RunRecord
+    from zoo.results.store import Store
+    from zoo.runs.job import Job, Report, Rerun
     from zoo.training.loop import Row
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -51,60 +52,61 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def execute(jobs: Sequence[Job], store: Store, report: Report, rerun: Rerun, workers: int) -> int:
-    """Make the runs, ``workers`` of them at once. The report is told in this process.
+class Processes:
+    """The engine that executes ``workers`` jobs at once, each in a process of its own."""
 
-    A process that dies fails the run that it was on, and another one takes its place.
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
 
-    Returns:
-        How many runs failed.
+    def execute(self, jobs: Sequence[Job], store: Store, report: Report, rerun: Rerun) -> int:
+        """See :class:`zoo.engines.Engine`. The report is told in this process.
 
-    Raises:
-        ConfigError: the runs can't be handed to another process.
-    """
-    order = _Order(Path.cwd(), plugin_files(), _pickled(jobs, store, rerun))
-    failed, queue = 0, deque(range(len(jobs)))
-    crew, busy = list[_Worker](), dict[_Worker, int]()
+        When a process dies, the run that it was executing has failed, and another process takes
+        its place.
+        """
+        order = _Order(Path.cwd(), plugin_files(), _pickled(jobs, store, rerun))
+        failed, queue = 0, deque(range(len(jobs)))
+        crew, busy = list[_Worker](), dict[_Worker, int]()
 
-    def employ(worker: _Worker) -> None:
-        busy.pop(worker, None)
-        if queue:
-            busy[worker] = queue.popleft()
-        worker.send(busy.get(worker))
+        def employ(worker: _Worker) -> None:
+            busy.pop(worker, None)
+            if queue:
+                busy[worker] = queue.popleft()
+            worker.send(busy.get(worker))
 
-    try:
-        for _ in range(workers):
-            crew.append(_Worker())
-        for worker in crew:  # all of them begin before the first is talked to
-            worker.send(order)
-            employ(worker)
-        while busy:
-            ready = wait([worker.pipe for worker in busy])
-            for worker, number in [each for each in busy.items() if each[0].pipe in ready]:
-                try:
-                    told = worker.pipe.recv()
-                except (EOFError, OSError):
-                    failed += 1
-                    report.fail(jobs[number], worker.death())
-                    crew.remove(worker)
-                    del busy[worker]
-                    if queue:
-                        crew.append(_Worker())
-                        crew[-1].send(order)
-                        employ(crew[-1])
-                    continue
-                if isinstance(told, bool):
-                    failed += not told
-                    employ(worker)
-                else:
-                    what, *details = told
-                    getattr(report, what)(jobs[number], *details)
-    finally:
-        for worker in busy:  # the others have been told that there is no more
-            worker.process.terminate()
-        for worker in crew:
-            worker.end()
-    return failed
+        try:
+            for _ in range(self.workers):
+                crew.append(_Worker())
+            for worker in crew:  # all of them begin before the first is talked to
+                worker.send(order)
+                employ(worker)
+            while busy:
+                ready = wait([worker.pipe for worker in busy])
+                for worker, number in [each for each in busy.items() if each[0].pipe in ready]:
+                    try:
+                        told = worker.pipe.recv()
+                    except (EOFError, OSError):
+                        failed += 1
+                        report.fail(jobs[number], worker.death())
+                        crew.remove(worker)
+                        del busy[worker]
+                        if queue:
+                            crew.append(_Worker())
+                            crew[-1].send(order)
+                            employ(crew[-1])
+                        continue
+                    if isinstance(told, bool):
+                        failed += not told
+                        employ(worker)
+                    else:
+                        what, *details = told
+                        getattr(report, what)(jobs[number], *details)
+        finally:
+            for worker in busy:  # the others have been told that there is no more
+                worker.process.terminate()
+            for worker in crew:
+                worker.end()
+        return failed
 
 
 class _Order(NamedTuple):
@@ -212,11 +214,11 @@ def _make(pipe: Connection, order: _Order) -> None:
             report.send(False)
         return
 
-    from zoo.build import sources
-    from zoo.engines.local import attempt
+    from zoo.identity import sources
+    from zoo.runs.run import attempt
 
-    each = {job.sources: job.plan.system for job in jobs}
-    changed = {known for known, system in each.items() if sources(system) != known}
+    each = {job.sources: job.plan.system.classes for job in jobs}
+    changed = {known for known, parts in each.items() if sources(parts) != known}
     while (number := pipe.recv()) is not None:
         job = jobs[number]
         if job.sources in changed:  # what was loaded here is not what the run's id says

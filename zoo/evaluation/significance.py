@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError
-from zoo.results.store import Prediction
+from zoo.types import Prediction
 
 ROUNDS = 10_000
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zoo.evaluation.significance import ROUNDS, Difference, compare, holm
-from zoo.results.store import Prediction, RunRecord
-from zoo.results.tables import Column, Spread, Table, Value, notes
+from zoo.results.leaderboard import notes
+from zoo.results.record import RunRecord
+from zoo.results.tables import Column, Spread, Table, Value
+from zoo.types import Prediction
 
 COLUMNS = (
     Column("arm", "arm"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.results.files import write_atomic
+from zoo.files import write_atomic
 from zoo.results.tables import Spread, Table
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ import os
 import uuid
 from pathlib import Path
 
+from zoo.errors import DataError
+
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file (text as UTF-8) so that a reader, or a kill, meets the old one or the new one.
@@ -35,3 +37,12 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 (byte {error.start}); make the file again") from None

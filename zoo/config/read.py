@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from zoo import registry
-from zoo.errors import ConfigError
-from zoo.registry import near
-from zoo.schema import Part, Strict, place, validate, validate_part
+from zoo.errors import ConfigError, near
+from zoo.schema import PartSpec, Strict, SystemSpec, place, validate, validate_part
 from zoo.yaml import Node, load, merge, parse, plain, without_nulls
 
 if TYPE_CHECKING:
-    from zoo.ablations import Study
+    from zoo.config.ablations import Study
 
 SECTIONS = ("datasets", "backbones", "systems", "recipes", "suites")
 OPTIONAL = ("ablations",)
@@ -80,48 +79,13 @@ class Suite(Strict):
 
 
 @dataclass(frozen=True)
-class SystemSpec:
-    """A validated system under one backbone."""
-
-    name: str
-    backbone: str
-    text: Part | None
-    joint: Part | None
-    views: dict[str, Part]
-    aligner: Part | None
-    fuser: Part | None
-    decoder: Part
-    loss_weights: dict[str, float]
-    cites: tuple[str, ...] = ()
-    description: str = ""
-
-    @property
-    def text_only(self) -> bool:
-        return not self.views and self.joint is None
-
-    @property
-    def parts(self) -> list[tuple[str, Part]]:
-        """(slot, part) of every part, views as ``views.NAME``."""
-        named = [(slot, getattr(self, slot)) for slot in ("text", "joint")]
-        named += [(f"views.{name}", part) for name, part in self.views.items()]
-        named += [(slot, getattr(self, slot)) for slot in ("aligner", "fuser", "decoder")]
-        return [(slot, part) for slot, part in named if part is not None]
-
-    def resolved(self) -> dict[str, Any]:
-        """All settings as plain data, without the names: equal systems resolve equally."""
-        views = {name: part.resolved() for name, part in self.views.items()}
-        single = {slot: part.resolved() for slot, part in self.parts if "." not in slot}
-        return {**single, "views": views, "loss_weights": self.loss_weights}
-
-
-@dataclass(frozen=True)
 class Plan:
     """One run to be: one cell of a suite or of an ablation, and the overrides that led to it."""
 
     suite: str
     system: SystemSpec
     dataset: str
-    reader: Part
+    reader: PartSpec
     seed: int
     recipe_name: str
     recipe: Recipe
@@ -135,7 +99,7 @@ class Config:
     path: Path
     root: Node
     overrides: tuple[str, ...] = ()
-    datasets: dict[str, Part] = field(default_factory=dict)
+    datasets: dict[str, PartSpec] = field(default_factory=dict)
     backbones: dict[str, Node] = field(default_factory=dict)
     systems: dict[str, Node] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
@@ -164,7 +128,7 @@ class Config:
     def study(self, names: Iterable[str] = (), suite: str | None = None) -> None:
         """Set ablations out (all by default), on a suite's data, seeds, backbone and recipe (the
         first one's by default). Raises ConfigError."""
-        from zoo.ablations import studies  # here, because it needs what this module defines
+        from zoo.config.ablations import studies  # here, because it needs what this module defines
 
         written = self.root.get("ablations", Node())
         problems = _unknown("--ablation", names, written)
@@ -499,12 +463,12 @@ def _system(
     ]
     filled = _without_views(filled)
     root["systems"].put(name, filled, config.root["systems"].where[name])
-    parts: dict[str, Part | None] = {
+    parts: dict[str, PartSpec | None] = {
         slot: validate_part(kind, filled[slot], (*path, slot), root, problems)
         for slot, kind in PART_SLOTS.items()
         if slot in filled
     }
-    views: dict[str, Part] = {}
+    views: dict[str, PartSpec] = {}
     view_nodes = filled.get("views", Node())
     if not isinstance(view_nodes, Node):
         problems.append(f"{place(root, (*path, 'views'))}: must be a mapping of image encoders")

@@ -26,10 +26,9 @@ from typing import Annotated, Any, NamedTuple
 import yaml
 from pydantic import Field
 
-from zoo.config import Config, Plan, Recipe, Suite, assign, repeated, unknown_names
-from zoo.errors import ConfigError
-from zoo.registry import near
-from zoo.schema import Part, Strict, place, validate, validate_part
+from zoo.config.read import Config, Plan, Recipe, Suite, assign, repeated, unknown_names
+from zoo.errors import ConfigError, near
+from zoo.schema import PartSpec, Strict, place, validate, validate_part
 from zoo.yaml import Node, merge, plain
 
 BASE = "base"
@@ -426,7 +425,7 @@ def _recipe(config: Config, name: str, node: Node) -> Recipe:
     return recipe
 
 
-def _reader(config: Config, name: str, node: Node) -> Part:
+def _reader(config: Config, name: str, node: Node) -> PartSpec:
     if node is config.root["datasets"][name]:
         return config.datasets[name]
     problems: list[str] = []

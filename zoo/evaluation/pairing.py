@@ -14,8 +14,8 @@ from zoo.data.files import Ids, read_lines
 from zoo.data.jsonl import read_record, read_sample
 from zoo.data.pictures import PictureFolder
 from zoo.errors import DataError
-from zoo.evaluation.tags import Reading, read_tags, scheme_of
-from zoo.results.store import read_predictions
+from zoo.evaluation.predictions import read_predictions
+from zoo.tags import Reading, read_tags, scheme_of
 from zoo.types import Entity
 
 Role = Literal["gold", "predicted"]

@@ -1,0 +1,1 @@
+"""registry.yaml: from what is written to the runs that it plans."""

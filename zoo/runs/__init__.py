@@ -1,0 +1,1 @@
+"""Runs: the data they read, what they are, how one is made, and where."""

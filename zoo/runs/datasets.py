@@ -1,0 +1,69 @@
+"""Datasets as runs need them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.build import read_data, reader
+from zoo.data.fingerprint import fingerprint
+from zoo.errors import ConfigError, DataError
+from zoo.identity import digest
+from zoo.schema import PartSpec
+from zoo.tags import Reading
+from zoo.types import Splits
+
+if TYPE_CHECKING:
+    from zoo.config.read import Plan
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset as read, with what its reader states about it."""
+
+    name: str
+    splits: Splits
+    fingerprint: str
+    tags: Reading | None
+    ceiling: float | None
+
+
+def load_datasets(plans: Sequence[Plan], root: Path) -> dict[str, Dataset]:
+    """Read each dataset that is planned for, once; see :func:`dataset_key`.
+
+    Raises:
+        DataError: what is wrong in any of them.
+    """
+    datasets: dict[str, Dataset] = {}
+    problems: list[str] = []
+    for key, plan in {dataset_key(plan): plan for plan in plans}.items():
+        try:
+            datasets[key] = load_dataset(plan.dataset, plan.reader, root)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(*problems)
+    return datasets
+
+
+def dataset_key(plan: Plan) -> str:
+    """The dataset by name and settings: an ablation may change them."""
+    return f"{plan.dataset} {digest(plan.reader.resolved())}"
+
+
+def load_dataset(name: str, part: PartSpec, root: Path) -> Dataset:
+    """Read a dataset. Raises DataError with everything that is wrong in it."""
+    try:
+        splits = read_data(part, root)
+        ceiling = getattr(reader(part, root), "text_only_ceiling", None)
+        return Dataset(
+            name,
+            splits,
+            fingerprint(splits),
+            part.settings.get("tags"),
+            100 * ceiling() if ceiling else None,
+        )
+    except (DataError, ConfigError) as error:
+        raise DataError(*(f"dataset {name}: {problem}" for problem in error.problems)) from error

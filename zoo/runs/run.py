@@ -1,0 +1,173 @@
+"""One run: train, predict, write."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+
+import torch
+import yaml
+from accelerate.utils import set_seed
+from safetensors.torch import save_file
+
+from zoo.build import build
+from zoo.errors import ConfigError, ZooError
+from zoo.evaluation.predictions import write_predictions
+from zoo.evaluation.scores import score
+from zoo.files import write_atomic
+from zoo.identity import digest
+from zoo.results.record import Parameters, RunRecord, Speed, write_run
+from zoo.results.store import Store
+from zoo.runs.environment import cache_folder, command, device, git, versions
+from zoo.runs.job import Job, Report, Rerun, variants
+from zoo.system import System
+from zoo.training.loop import Row, Trainer
+
+_ALL_THREADS = torch.get_num_threads()
+
+
+def check(jobs: Sequence[Job]) -> None:
+    """Build each variant once, so that what a part refuses is known before anything is trained.
+
+    Raises:
+        ConfigError: one line a system that can't be built.
+    """
+    problems = []
+    for job in variants(jobs):
+        try:
+            build(job.plan.system, job.data.splits["train"], cache_folder())
+        except ConfigError as error:
+            problems += [f"systems.{job.system}: {problem}" for problem in error.problems]
+        except Exception as error:
+            # no mistake in the configuration: the run will fail with it, and the others go on
+            logging.getLogger(__name__).debug("%s: %s", job.system, error)
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+
+
+def attempt(job: Job, store: Store, report: Report, rerun: Rerun) -> bool:
+    """Make one run under its lock and report it; whether all went well."""
+    with store.lock(job, on_wait=partial(report.wait, job)):
+        if rerun == "missing" and store.complete(job):
+            report.end(job, store.read(job))  # another process made it meanwhile
+            return True
+        report.begin(job)
+        try:
+            with store.writer(job) as folder:
+                record = run(job, folder, partial(report.epoch, job))
+        except ZooError as error:
+            report.fail(job, "; ".join(error.problems))
+            return False
+        except Exception as error:  # whatever a part's own code raises: the others go on
+            path = store.root / "failed" / f"{job.system}-{job.dataset}-{job.seed}-{job.id}.log"
+            write_atomic(path, traceback.format_exc())
+            message = " ".join(str(error).split())[:300]
+            report.fail(job, f"{type(error).__name__}: {message} (traceback: {path})")
+            return False
+        report.end(job, record)
+        return True
+
+
+def prepare(job: Job) -> Trainer:
+    """Seed everything, take the recipe's threads, build the system and its trainer."""
+    torch.set_num_threads(job.plan.recipe.threads or _ALL_THREADS)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    set_seed(job.seed)
+    system = build(job.plan.system, job.data.splits["train"], cache_folder())
+    return Trainer(system, job.plan.recipe, job.seed)
+
+
+def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
+    """Train, restore the epoch best on dev, read the test split once, write the run's files."""
+    started, begin = datetime.now(timezone.utc), time.perf_counter()
+    splits = job.data.splits
+    trainer = prepare(job)
+    fit = trainer.fit(splits["train"], splits["dev"], on_epoch)
+    assert fit.dev is not None, "a recipe has at least one epoch"
+    tested = time.perf_counter()
+    predicted = trainer.predict(splits["test"])
+    tested = time.perf_counter() - tested
+
+    write_predictions(folder / "predictions.dev.jsonl", splits["dev"], fit.dev_predictions)
+    write_predictions(folder / "predictions.test.jsonl", splits["test"], predicted)
+    save_file(_weights(trainer.system), folder / "model.safetensors")
+    write_atomic(folder / "history.csv", _csv(fit.history))
+    settings = {**job.config, "seed": job.seed}
+    write_atomic(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+    scored = {
+        split: score(
+            [sample.entities for sample in splits[split]],
+            answers,
+            [sample.language for sample in splits[split]],
+        )
+        for split, answers in (("dev", fit.dev_predictions), ("test", predicted))
+    }
+    parameters = list(trainer.system.parameters())
+    plan = job.plan
+    record = RunRecord(
+        id=job.id,
+        system=job.system,
+        dataset=job.dataset,
+        seed=job.seed,
+        backbone=plan.system.backbone,
+        recipe=plan.recipe_name,
+        suite=plan.suite,
+        overrides=list(plan.overrides),
+        config_hash=digest(job.config),
+        data_fingerprint=job.data.fingerprint,
+        sources_hash=job.sources,
+        tags=job.data.tags,
+        versions=versions(),
+        git=git(),
+        device=device(trainer.accelerator.device),
+        command=command(),
+        started=started,
+        seconds={
+            "train": round(fit.seconds, 2),
+            "test": round(tested, 2),
+            "total": round(time.perf_counter() - begin, 2),
+        },
+        sentences={split: len(samples) for split, samples in splits.items()},
+        epochs=len(fit.history),
+        best_epoch=fit.best_epoch,
+        dev=scored["dev"],
+        test=scored["test"],
+        speed=Speed(
+            train=round(fit.sentences_per_second, 1),
+            predict=round(len(splits["test"]) / tested, 1),
+        ),
+        parameters=Parameters(
+            trained=sum(p.numel() for p in parameters if p.requires_grad),
+            total=sum(p.numel() for p in parameters),
+        ),
+        text_only_ceiling=job.data.ceiling,
+        text_only=plan.system.text_only,
+        cites=", ".join(plan.system.cites) or None,
+    )
+    write_run(folder, record)
+    return record
+
+
+def _weights(system: System) -> dict[str, torch.Tensor]:
+    """The weights to store; tensors that share memory are stored once each, by copy."""
+    return {k: v.detach().cpu().clone().contiguous() for k, v in system.state_dict().items()}
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in rows
+    )
+    return text.getvalue()

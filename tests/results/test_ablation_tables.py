@@ -9,7 +9,7 @@ import random
 import statistics
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Runs:
             "versions": {},
             "device": "cpu",
             "command": "zoo ablate",
-            "started": datetime(2025, 1, 2, tzinfo=timezone.utc),
+            "started": datetime(2025, 1, 2, tzinfo=UTC),
             "seconds": {"train": 10.0 + seed, "total": 14.0},
             "sentences": {"test": 80},
             "epochs": 8,
@@ -190,7 +190,7 @@ def test_the_bytes_follow_from_the_runs_but_for_their_times(runs: Runs, tmp_path
         versions={"python": "4"},
         overrides=["a=b"],
         suite="ablation:other",
-        started=datetime(2026, 1, 2, tzinfo=timezone.utc),
+        started=datetime(2026, 1, 2, tzinfo=UTC),
     )
     assert (one[".png"], one[".svg"]) == (other[".png"], other[".svg"])
     for suffix in (".md", ".csv", ".tex", ".json"):

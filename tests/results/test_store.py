@@ -7,7 +7,7 @@ import multiprocessing
 import subprocess
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def record(**changes: Any) -> RunRecord:
         "git": {"commit": "abc", "dirty": False},
         "device": "cpu",
         "command": "zoo run registry.yaml",
-        "started": datetime(2025, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
+        "started": datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC),
         "seconds": {"train": 12.5, "total": 14.0},
         "epochs": 8,
         "best_epoch": 5,

@@ -7,7 +7,7 @@ import io
 import json
 import random
 import statistics
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def run(
         "versions": {},
         "device": "cpu",
         "command": "zoo run registry.yaml",
-        "started": datetime(2025, 1, 2, tzinfo=timezone.utc),
+        "started": datetime(2025, 1, 2, tzinfo=UTC),
         "seconds": {"train": 10.0 + seed, "total": 14.0},
         "sentences": {"train": 3000, "dev": 500, "test": 1234},
         "epochs": 8,

@@ -9,7 +9,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def prepare(job: Job) -> Trainer:
 
 def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
     """Train, restore the epoch best on dev, read the test split once, write the run's files."""
-    started, begin = datetime.now(timezone.utc), time.perf_counter()
+    started, begin = datetime.now(UTC), time.perf_counter()
     splits = job.data.splits
     trainer = prepare(job)
     fit = trainer.fit(splits["train"], splits["dev"], on_epoch)

@@ -38,7 +38,7 @@ def build(spec: SystemSpec, train: Iterable[Sample], cache: Path) -> System:
     known["views"] = getattr(text, "view_specs", None) or {
         name: ViewSpec(view.width, view.regions) for name, view in views.items()
     }
-    aligner = make(spec.aligner, known, cache) if spec.aligner else None
+    aligner = make(spec.aligner[0], known, cache) if spec.aligner else None
     if aligner and aligner.views is not None:
         known["views"] = aligner.views
     fuser = make(spec.fuser, known, cache) if spec.fuser else None

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import (
-    DATA,
-    JOBS,
-    OVERRIDE,
-    PLUGIN,
-    REGISTRY,
-    RESULTS,
-    data_root,
-    load_config,
-    many,
-    results_root,
-)
+from zoo.cli.options import Execution, Source, execution, many, seeds, source
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,58 +17,37 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@REGISTRY
+@source()
 @click.option("--suite", metavar="SUITE", help="The suite to run (default: the first one).")
 @many("system", "Only this system (any of the registry's). Repeatable.")
 @many("dataset", "Only this dataset. Repeatable.")
-@many("seed", "Only this seed. Repeatable.", click.IntRange(min=0))
-@OVERRIDE
-@click.option(
-    "--dry-run", is_flag=True, help="Check everything and push one batch through; train nothing."
-)
-@click.option(
-    "--rerun",
-    type=click.Choice(["missing", "always", "never"]),
-    default="missing",
-    show_default=True,
-    help="Which runs to make although they are stored.",
-)
-@JOBS
-@DATA
-@RESULTS
-@PLUGIN
+@seeds("Only this seed. Repeatable.")
+@execution()
 def command(
-    registry: Path,
     suite: str | None,
     systems: tuple[str, ...],
     datasets: tuple[str, ...],
     seeds: tuple[int, ...],
-    overrides: tuple[str, ...],
-    dry_run: bool,
-    rerun: Rerun,
-    workers: int | None,
-    data: Path | None,
-    results: Path | None,
-    plugins: tuple[Path, ...],
+    source: Source,
+    execution: Execution,
 ) -> int:
     """Train and score the systems of REGISTRY (registry.yaml); print the leaderboard."""
     from zoo.cli.report import make_console
 
     console = make_console()
-    config = load_config(registry, overrides, plugins)
+    config = source.load()
     plans = config.plan(suite, systems, datasets, seeds)
 
     from zoo.cli.runs import carry_out
-    from zoo.results.store import Store
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs
 
-    loaded = load_datasets(plans, data_root(data, registry))
+    loaded = load_datasets(plans, source.root)
     jobs = make_jobs(plans, loaded)
-    store = Store(results_root(results, registry))
-    if dry_run:
-        return rehearse(jobs, store, console, rerun)
-    failed = carry_out(jobs, store, console, rerun, workers)
+    store = execution.store(source.registry)
+    if execution.dry_run:
+        return rehearse(jobs, store, console, execution.rerun)
+    failed = carry_out(jobs, store, console, execution.rerun, execution.workers)
 
     from zoo.results.leaderboard import leaderboard
     from zoo.results.writers import render, write

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import DATA, OVERRIDE, PLUGIN, REGISTRY_OPTION, data_root, load_config
+from zoo.cli.options import Source, source
 from zoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -17,19 +17,9 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("name")
-@REGISTRY_OPTION
+@source(as_option=True)
 @click.option("--backbone", metavar="NAME", help="Its encoders (default: the first suite's).")
-@OVERRIDE
-@DATA
-@PLUGIN
-def command(
-    name: str,
-    registry: Path,
-    backbone: str | None,
-    overrides: tuple[str, ...],
-    data: Path | None,
-    plugins: tuple[Path, ...],
-) -> None:
+def command(name: str, backbone: str | None, source: Source) -> None:
     """Show system NAME: resolved YAML, parts with documentation and citations, parameters."""
     import inspect
 
@@ -37,7 +27,7 @@ def command(
 
     from zoo.errors import near
 
-    config = load_config(registry, overrides, plugins)
+    config = source.load()
     if name not in config.systems:
         raise ConfigError(f"unknown system `{name}`{near(name, config.systems)}")
     backbone = backbone or _usual_backbone(config, name)
@@ -55,7 +45,7 @@ def command(
             summary = inspect.cleandoc(each.cls.__doc__ or "").replace("\n", "\n    ")
             click.echo(f"{slot}: {each.name} ({each.cls.__module__}.{each.cls.__name__})")
             click.echo(f"    {summary}\n")
-    _parameters(config, spec, data_root(data, registry))
+    _parameters(config, spec, source.root)
 
 
 def _usual_backbone(config: Config, system: str) -> str:

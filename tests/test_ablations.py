@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo.config.read import Config, read
+from zoo.config.ablations import set_out
+from zoo.config.config import Config
+from zoo.config.read import read
 from zoo.config.specs import Plan
 from zoo.errors import ConfigError
 from zoo.yaml import Node
@@ -30,7 +32,7 @@ def comparisons(registry: Path, text: str) -> dict[str, dict[str, Plan]]:
 
 def studied(path: Path, overrides: Sequence[str]) -> Config:
     config = read(path, overrides)
-    config.study()
+    set_out(config)
     return config
 
 
@@ -285,7 +287,7 @@ def test_a_run_s_overrides_may_leave_an_ablation_without_sense(registry: Path) -
 def test_the_shipped_registry_s_are_valid(suite: str | None) -> None:
     config = read(Path(__file__).parents[1] / "registry.yaml")
     assert isinstance(config, Config)
-    config.study(suite=suite)
+    set_out(config, suite=suite)
     assert set(config.ablations) == set(config.root.get("ablations", Node()))
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from zoo.config.ablations import Study
-    from zoo.config.read import Config
+    from zoo.config.config import Config
+    from zoo.config.specs import Study
     from zoo.results.store import Store
     from zoo.results.tables import Table
     from zoo.runs.job import Job
@@ -84,12 +84,13 @@ def command(
 
 def choose(config: Config, names: Sequence[str], suite: str | None) -> list[Study]:
     """The ablations asked for, all where none is. Raises ConfigError: there is none."""
+    from zoo.config.ablations import set_out
     from zoo.errors import ConfigError
 
     if not config.written:
         raise ConfigError(f"{config.path}: no section `ablations`; docs/design.md shows one")
     if suite is not None or not all(name in config.ablations for name in names or config.written):
-        config.study(names, suite)
+        set_out(config, names, suite)
     return [config.ablations[name] for name in dict.fromkeys(names or config.written)]
 
 

@@ -13,7 +13,7 @@ from zoo.cli.options import Source, source
 from zoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from zoo.config.read import Config
+    from zoo.config.config import Config
     from zoo.schema import PartSpec
     from zoo.types import Splits
 

@@ -14,7 +14,7 @@ import click
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zoo.config.read import Config
+    from zoo.config.config import Config
     from zoo.results.store import Store
     from zoo.runs.job import Rerun
 

@@ -18,16 +18,15 @@ arm's path means what ``-o systems.BASE.path=value`` means: both go through
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
 import yaml
 
 from zoo.config import tree
-from zoo.config.read import Config, Problems, read_system
-from zoo.config.specs import Arm, Plan, Recipe, Suite
+from zoo.config.config import Config, Problems, read_system, unknown
+from zoo.config.specs import Arm, Plan, Recipe, Study, Suite
 from zoo.errors import ConfigError, near
 from zoo.schema import part_of, validated
 from zoo.yaml import Node, Place, place, plain
@@ -37,21 +36,6 @@ BASE = "base"
 
 MOST = 10_000
 """Arms that an ablation may have."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """A valid ablation. ``arms`` are plans under the first seed, those of a comparison together and
-    its base first; an arm that equals the base is not there again: the base's name tells of it."""
-
-    name: str
-    description: str
-    seeds: tuple[int, ...]
-    arms: tuple[Plan, ...]
-
-    def plans(self) -> list[Plan]:
-        """By comparison, arm and seed."""
-        return [plan.under(seed) for plan in self.arms for seed in self.seeds]
 
 
 class Change(NamedTuple):
@@ -70,12 +54,24 @@ class Draft(NamedTuple):
     changes: tuple[Change, ...]
 
 
-def study(config: Config, name: str, suite: Suite) -> Study:
-    """Set an ablation out; what it does not say is the suite's.
+def set_out(config: Config, names: Iterable[str] = (), suite: str | None = None) -> None:
+    """Plan ablations (all by default); what one does not say is that of a suite (the first one).
 
     Raises:
         ConfigError: one line for each problem.
     """
+    problems = unknown("--ablation", names, config.written)
+    problems += unknown("--suite", [suite] if suite else [], config.suites)
+    if problems:
+        raise ConfigError(*problems)
+    cells = config.suites[suite or next(iter(config.suites))]
+    with Problems() as wrong:
+        for name in dict.fromkeys(names or config.written):
+            with wrong.collected():
+                config.ablations[name] = _study(config, name, cells)
+
+
+def _study(config: Config, name: str, suite: Suite) -> Study:
     written, node = config.written[name], config.root["ablations"][name]
     said = {
         "systems": written.base,

@@ -219,3 +219,18 @@ class Plan:
     def under(self, seed: int) -> Plan:
         """The same under another seed."""
         return replace(self, seed=seed)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A valid ablation. ``arms`` are plans under the first seed, those of a comparison together and
+    its base first; an arm that equals the base is not there again: the base's name tells of it."""
+
+    name: str
+    description: str
+    seeds: tuple[int, ...]
+    arms: tuple[Plan, ...]
+
+    def plans(self) -> list[Plan]:
+        """By comparison, arm and seed."""
+        return [plan.under(seed) for plan in self.arms for seed in self.seeds]

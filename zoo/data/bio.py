@@ -161,8 +161,10 @@ class _Beside:
 
     def check(self) -> None:
         """Raises DataError where a folder or file has nothing that belongs to a sentence."""
-        for each in (*self._folders.values(), *self._files.values()):
-            each.check()
+        for folder in self._folders.values():
+            folder.check()
+        for file in self._files.values():
+            file.check()
         absent = [folder for folder in self._folders.values() if not folder.exists]
         if absent:
             sought = sum(folder.sought for folder in absent)

@@ -183,9 +183,11 @@ def _id_of(line: str, width: int) -> tuple[str, bool]:
     behind = line[len(MARK) :]
     columns = [column.strip() for column in behind.split("\t")]
     filled = [column for column in columns if column]
-    row = not columns[0] and filled and (len(columns) == width or _is_tag(filled[0]))
-    if row or len(filled) > 1:
+    if len(filled) > 1:
+        row = not columns[0] and len(columns) == width
         return "" if row else filled[0], True
+    if filled and not columns[0] and _is_tag(filled[0]):
+        return "", True
     columns = behind.split()
     if len(columns) > 1 and _is_tag(columns[-1]):
         return columns[0] if len(columns) == width else " ".join(columns[:-1]), True

@@ -133,25 +133,23 @@ class Ids:
 
     def __init__(self) -> None:
         self._seen: dict[str, str] = {}
-        self._given: dict[str, int] = {}
+        self._given: dict[str, int] = {}  # the last number of ids that repeat
 
     def unique(self, id: str, split: str, notice: Notice = ignore) -> str:
         """The id, or where it was there before the id and a number: ``101``, ``101-2``, ``101-3``.
 
         Several sentences of one post may so keep its id. ``notice`` is told of such an id.
         """
-        first = self._seen.setdefault(id, split)
-        if id not in self._given:
-            self._given[id] = 1
+        if id not in self._seen:
+            self._seen[id] = split
             return id
-        notice("repeated id" if first == split else "post of an earlier split", id)
-        while True:
-            self._given[id] += 1
-            new = f"{id}-{self._given[id]}"
-            if new not in self._given:
-                self._given[new] = 1
-                self._seen[new] = split
-                return new
+        notice("repeated id" if self._seen[id] == split else "post of an earlier split", id)
+        number = self._given.get(id, 1) + 1
+        while f"{id}-{number}" in self._seen:
+            number += 1
+        self._given[id] = number
+        self._seen[f"{id}-{number}"] = split
+        return f"{id}-{number}"
 
 
 def map_types(splits: Splits, labels: Mapping[str, str], where: Path) -> Splits:

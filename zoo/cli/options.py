@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -88,14 +88,14 @@ class Source:
     plugins: tuple[Path, ...]
     data: Path | None
 
-    def load(self, required: Sequence[str] | None = None) -> Config:
-        """Plug-ins, then the registry. Raises ConfigError."""
-        from zoo.config.read import REQUIRED, read
+    def load(self, *sections: str) -> Config:
+        """Plug-ins, then the registry, or only some of its sections. Raises ConfigError."""
+        from zoo.config.read import SECTIONS, read
         from zoo.registry import load_plugin_file
 
         for plugin in self.plugins:
             load_plugin_file(plugin)
-        return read(self.registry, self.overrides, REQUIRED if required is None else required)
+        return read(self.registry, self.overrides, sections or SECTIONS)
 
     @property
     def root(self) -> Path:

@@ -90,7 +90,8 @@ class Source:
 
     def load(self, *sections: str) -> Config:
         """Plug-ins, then the registry, or only some of its sections. Raises ConfigError."""
-        from zoo.config.read import SECTIONS, read
+        from zoo.config.read import read
+        from zoo.config.tree import SECTIONS
         from zoo.registry import load_plugin_file
 
         for plugin in self.plugins:

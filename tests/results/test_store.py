@@ -271,7 +271,8 @@ def test_kill_leaves_nothing_that_is_read(tmp_path: Path) -> None:
     store, run = Store(tmp_path), record()
     program = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
-        "from pathlib import Path; from zoo.results.record import *; from zoo.results.store import *\n"
+        "from pathlib import Path; from zoo.results.store import *\n"
+        "from zoo.results.record import *\n"
         "run = RunRecord.model_validate_json(sys.stdin.read()); store = Store(Path(sys.argv[1]))\n"
         "with store.lock(run), store.writer(run) as folder:\n"
         "    write_run(folder, run); os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from zoo.config.read import Plan
 from zoo.errors import ConfigError
-from zoo.identity import configuration, run_id, sources, variant_id
+from zoo.identity import HARNESS, configuration, run_id, sources, variant_id
 from zoo.results.record import RunRecord
 from zoo.results.store import Store
 from zoo.runs.datasets import Dataset, dataset_key
@@ -32,6 +32,7 @@ class Job:
         sources: hash of the source of its parts.
         models: the digest of every model that it loads.
         precision: what the recipe's resolved to.
+        harness: the version of the harness that planned it.
     """
 
     plan: Plan
@@ -41,16 +42,19 @@ class Job:
     sources: str
     models: Mapping[str, str]
     precision: Precision
+    harness: int = HARNESS
 
     @cached_property
     def id(self) -> str:
-        return run_id(
-            self.config_hash, self.data.fingerprint, self.sources, self.precision, self.seed
-        )
+        return run_id(*self._hashes, self.seed, self.harness)
 
     @cached_property
     def variant(self) -> str:
-        return variant_id(self.config_hash, self.data.fingerprint, self.sources, self.precision)
+        return variant_id(*self._hashes, self.harness)
+
+    @property
+    def _hashes(self) -> tuple[str, str, str, str]:
+        return self.config_hash, self.data.fingerprint, self.sources, self.precision
 
     @property
     def system(self) -> str:

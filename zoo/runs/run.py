@@ -84,6 +84,8 @@ def prepare(job: Job) -> Trainer:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     set_seed(job.seed)
     system = build(job.plan.system, job.data.splits["train"], cache_folder())
+    if job.harness != HARNESS:
+        raise RunError("zoo itself was changed meanwhile; give the command again")
     if configuration(job.plan.system, job.plan.recipe)[1] != job.models:
         raise RunError("a model that it loads was changed meanwhile; give the command again")
     return Trainer(system, job.plan.recipe, job.seed, job.precision)
@@ -123,7 +125,7 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
         data_fingerprint=job.data.fingerprint,
         sources_hash=job.sources,
         precision=job.precision,
-        harness=HARNESS,
+        harness=job.harness,
         models=dict(job.models),
         versions=versions(),
         git=git(),

@@ -40,7 +40,7 @@ class Runs:
 
     def make(self, name: str, right: float, seed: int = 1, **changes: Any) -> RunRecord:
         rng = random.Random(f"{name} {seed}")
-        id = run_id({"name": name}, DATA, "s", seed)
+        id = run_id(digest(name), DATA, "s", "fp32", seed)
         gold = [Entity(0, 1, "PER"), Entity(2, 3, "LOC")]
         self.predictions[id] = [
             Prediction(
@@ -59,6 +59,8 @@ class Runs:
             "config_hash": digest(name),
             "data_fingerprint": DATA,
             "sources_hash": "s",
+            "precision": "fp32",
+            "harness": 1,
             "versions": {},
             "device": "cpu",
             "command": "zoo ablate",

@@ -36,7 +36,7 @@ def run(
     system: str = "bert-crf", seed: int = 1, f1: int = 80, config: str = "", **changes: Any
 ) -> RunRecord:
     fields: dict[str, Any] = {
-        "id": run_id({"system": system, "config": config}, "f" * 64, "s", seed),
+        "id": run_id(digest({"system": system, "config": config}), "f" * 64, "s", "fp32", seed),
         "system": system,
         "dataset": "mini",
         "seed": seed,
@@ -45,6 +45,8 @@ def run(
         "config_hash": digest({"system": system, "config": config}),
         "data_fingerprint": "f" * 64,
         "sources_hash": "s",
+        "precision": "fp32",
+        "harness": 1,
         "tags": "lenient",
         "versions": {},
         "device": "cpu",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -63,7 +63,13 @@ class RunRecord(_Strict):
     Args:
         recipe: its name; likewise ``system``, ``dataset``, ``backbone`` and ``suite``.
         overrides: ``path=value``, as given with ``-o`` or by an ablation's arm.
-        config_hash: ``digest`` of the resolved config of system, recipe and dataset, no seed.
+        config_hash: of the settings of system and recipe that decide the run's numbers; with the
+            hashes of data and sources, ``precision``, ``harness`` and the seed it makes the id (see
+            :mod:`zoo.identity`).
+        precision: ``fp32``, ``bf16`` or ``fp16``: what the recipe's resolved to.
+        harness: the version of the harness, :data:`zoo.identity.HARNESS`.
+        models: the digest of every model that was loaded, by the name it was written as.
+        kind: ``run``: made here; ``external``: predictions that were made elsewhere.
         tags: how tags were read into spans, where the dataset has tags.
         command: the command line that made the run.
         seconds: by phase; ``train`` and ``total`` at least.
@@ -84,6 +90,10 @@ class RunRecord(_Strict):
     config_hash: str
     data_fingerprint: str
     sources_hash: str
+    precision: str
+    harness: int
+    models: dict[str, str] = Field(default_factory=dict)
+    kind: Literal["run", "external"] = "run"
     tags: Reading | None = None
     versions: dict[str, str]
     git: Git | None = None
@@ -105,7 +115,18 @@ class RunRecord(_Strict):
     @property
     def variant(self) -> str:
         """The same for runs that differ in their seed alone."""
-        return variant_id(self.config_hash, self.data_fingerprint, self.sources_hash)
+        return variant_id(
+            self.config_hash,
+            self.data_fingerprint,
+            self.sources_hash,
+            self.precision,
+            self.harness,
+        )
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """What the run is called; see :class:`zoo.results.store.Cell`."""
+        return {"system": self.system, "dataset": self.dataset}
 
 
 def read_run(folder: Path) -> RunRecord:

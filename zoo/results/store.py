@@ -4,18 +4,19 @@
         run.json, config.yaml, history.csv, model.safetensors,
         predictions.dev.jsonl, predictions.test.jsonl
 
-A run is content-addressed: its id is a hash of the resolved configuration, the data's fingerprint,
-the source of the parts and the seed, so the same run is found again and never trained twice. Runs
-that differ in their seed alone are one *variant*.
+A run is content-addressed: its id is a hash of all that decides its numbers (see
+:mod:`zoo.identity`), so the same run is found again and never trained twice. Runs that differ in
+their seed alone are one *variant*. Names don't enter the id: a run is found under whatever names
+it was made, and is read under those that it is asked for by.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -35,6 +36,10 @@ class Cell(Protocol):
     def seed(self) -> int: ...
     @property
     def id(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, Any]:
+        """The fields of the record that say what a run is called, and decide no number."""
+        ...
 
 
 class Store:
@@ -54,7 +59,30 @@ class Store:
         self.root = root
 
     def folder(self, cell: Cell) -> Path:
-        """Where a run lies. Raises ConfigError for a name that can't be a folder's."""
+        """Where a run lies or will lie; its own place, unless it was made under other names.
+
+        Raises:
+            ConfigError: a name that can't be a folder's.
+        """
+        own = self._own(cell)
+        if (own / "run.json").is_file():
+            return own
+        return self.find(cell.id) or own
+
+    def find(self, id: str) -> Path | None:
+        """The folder of a complete run by its id, whatever its system and dataset are called."""
+        found = self.root.glob(f"runs/*/*/*-{id}/run.json")
+        return min((file.parent for file in found if file.parent.name[0] != "."), default=None)
+
+    def complete(self, cell: Cell) -> bool:
+        """Whether the run is there (a folder comes into being whole)."""
+        return (self.folder(cell) / "run.json").is_file()
+
+    def read(self, cell: Cell) -> RunRecord:
+        """The record of a complete run, under the names of ``cell``. Raises DataError."""
+        return read_run(self.folder(cell)).model_copy(update=dict(cell.labels))
+
+    def _own(self, cell: Cell) -> Path:
         for name in (cell.system, cell.dataset):
             if not name or name.startswith(".") or "/" in name or "\\" in name:
                 raise ConfigError(
@@ -62,14 +90,6 @@ class Store:
                     "with a dot or hold a slash; choose another"
                 )
         return self.root / "runs" / cell.system / cell.dataset / f"{cell.seed}-{cell.id}"
-
-    def complete(self, cell: Cell) -> bool:
-        """Whether the run is there (a folder comes into being whole)."""
-        return (self.folder(cell) / "run.json").is_file()
-
-    def read(self, cell: Cell) -> RunRecord:
-        """The record of a complete run. Raises DataError."""
-        return read_run(self.folder(cell))
 
     @contextmanager
     def lock(self, cell: Cell, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
@@ -81,9 +101,8 @@ class Store:
         Args:
             on_wait: called once before waiting, to tell the user.
         """
-        folder = self.folder(cell)
-        name = "--".join(folder.relative_to(self.root / "runs").parts)
-        path = self.root / ".lock" / f"{name}.lock"
+        folder = self._own(cell)
+        path = self.root / ".lock" / f"{cell.id}.lock"  # the same under every name
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         try:
@@ -105,7 +124,7 @@ class Store:
         Call it under the run's lock. Whatever ends the block early, a Ctrl-C too, leaves nothing;
         a run that was there before is then still there. The block must ``write_run``.
         """
-        folder = self.folder(cell)
+        folder = self._own(cell)
         unfinished, replaced = _aside(folder)
         unfinished.mkdir(parents=True)
         try:

@@ -9,7 +9,8 @@ import pytest
 
 from zoo import cli
 
-RUNS = Path(__file__).parents[2] / "results" / "runs" / "bert-crf"
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+RUNS = PUBLISHED / "0.2" / "runs" / "bert-crf"
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ MAKERS = [tags, samples, stored]
 @pytest.mark.parametrize("ids", [IDS, ("", "", "")], ids=["with ids", "without ids"])
 @pytest.mark.parametrize("right", MAKERS)
 @pytest.mark.parametrize("left", MAKERS)
-def test_every_pair_of_formats_scores_the_same(tmp_path, left, right, ids):
+def test_every_pair_of_formats_scores_the_same_unless_swapped(tmp_path, left, right, ids):
     gold = left(
         tmp_path / "gold.jsonl" if left is not tags else tmp_path / "gold.txt",
         GOLD,
@@ -96,6 +96,10 @@ def test_every_pair_of_formats_scores_the_same(tmp_path, left, right, ids):
         FOUND,
         *([ids] if right is not stored else []),
     )
+    if left is stored and right is not stored:
+        with pytest.raises(DataError, match=r"gold\.jsonl: it holds predictions, .* swapped\?"):
+            figures(gold, pred)
+        return
     scores = figures(gold, pred)
     assert (scores["gold"], scores["predicted"], scores["correct"]) == (3, 4, 2)
     assert scores["precision"] == 50

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from zoo.evaluation.scores import Scores
-from zoo.identity import digest, run_id
+from zoo.identity import digest
+from zoo.results.evidence import Run
 from zoo.results.leaderboard import leaderboard
 from zoo.results.record import RunRecord
 from zoo.results.tables import Column, Spread, Table
@@ -34,9 +35,9 @@ def scores(correct: int, predicted: int = 100, languages: tuple[str, ...] = ()) 
 
 def run(
     system: str = "bert-crf", seed: int = 1, f1: int = 80, config: str = "", **changes: Any
-) -> RunRecord:
+) -> Run:
     fields: dict[str, Any] = {
-        "id": run_id({"system": system, "config": config}, "f" * 64, "s", seed),
+        "id": digest([system, config, seed])[:12],
         "system": system,
         "dataset": "mini",
         "seed": seed,
@@ -60,7 +61,8 @@ def run(
         "parameters": {"trained": 50_000, "total": 22_713_216},
         "text_only": True,
     }
-    return RunRecord.model_validate(fields | changes)
+    record = RunRecord.model_validate(fields | changes)
+    return Run(record, record.test, f"{seed}" * 64)
 
 
 def cells(table: Table, key: str) -> list[Any]:
@@ -87,7 +89,7 @@ def test_seeds_make_a_row_and_the_best_comes_first() -> None:
     keys = [column.key for column in table.columns]
     assert "f1_type_NEVER" not in keys
     assert "overrides" not in keys
-    assert cells(table, "variant") == [run("bert-span").variant, runs[0].variant]
+    assert cells(table, "variant") == [run("bert-span").record.variant, runs[0].record.variant]
 
 
 def test_different_data_never_share_a_table() -> None:
@@ -106,8 +108,8 @@ def test_a_label_in_two_variants_is_told_apart_by_its_hash() -> None:
     old, new = run(sources_hash="old"), run(sources_hash="new", f1=81)
     (table,) = leaderboard([old, new, run("bert-span", f1=70)])
     assert cells(table, "system") == [
-        f"bert-crf ({new.variant[:6]})",
-        f"bert-crf ({old.variant[:6]})",
+        f"bert-crf ({new.record.variant[:6]})",
+        f"bert-crf ({old.record.variant[:6]})",
         "bert-span",
     ]
 
@@ -115,7 +117,7 @@ def test_a_label_in_two_variants_is_told_apart_by_its_hash() -> None:
 def test_backbones_and_overrides_tell_apart_by_themselves() -> None:
     other = run(config="a", backbone="minilm", f1=81)
     changed = run(config="b", overrides=["a=1", "b=2"], f1=82)
-    (table,) = leaderboard([run(), other, changed])
+    (table,) = leaderboard([run(), other, changed], all=True)
     assert cells(table, "system") == ["bert-crf"] * 3
     assert cells(table, "backbone") == ["tiny", "minilm", "tiny"]
     assert cells(table, "overrides") == ["a=1 b=2", None, None]
@@ -279,6 +281,8 @@ def test_terminal() -> None:
 
 
 def test_every_leaderboard_goes_through_every_writer() -> None:
-    tables = leaderboard([run(), run("x", config="a", overrides=["a.b=c"], text_only_ceiling=60.0)])
+    tables = leaderboard(
+        [run(), run("x", config="a", overrides=["a.b=c"], text_only_ceiling=60.0)], all=True
+    )
     for text in (to_markdown(tables, "L"), to_csv(tables), to_latex(tables), to_json(tables)):
         assert "a.b=c" in text.replace("\\", "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +80,7 @@ def command(
         config.study(ablations, suite)
     studies = choose(config, ablations, seeds)
 
-    from zoo.cli.runs import carry_out
+    from zoo.cli.execute import carry_out
     from zoo.results.plots import write_bars
     from zoo.results.store import Store
     from zoo.results.writers import render, write
@@ -152,10 +151,8 @@ def by_arm(study: Study, jobs: Iterator[Job]) -> ByArm:
 
 def tables_of(arms: ByArm, config: Config, store: Store) -> list[Table]:
     """An ablation's tables, from the runs that are there."""
-    from zoo.evaluation.predictions import read_predictions
     from zoo.results.ablations import Outcome, ablation_tables
 
-    read = cache(read_predictions)  # the base's are needed once an arm
     tables = []
     for comparison, members in arms:
         facts = {
@@ -169,7 +166,7 @@ def tables_of(arms: ByArm, config: Config, store: Store) -> list[Table]:
             Outcome(
                 arm.name,
                 jobs[0].data.fingerprint,
-                [store.read(job) for job in jobs if store.complete(job)],
+                store.load_runs(filter(store.complete, jobs)),
             )
             for arm, jobs in members
         ]
@@ -177,7 +174,6 @@ def tables_of(arms: ByArm, config: Config, store: Store) -> list[Table]:
             comparison.title,
             {key: fact for key, fact in facts.items() if fact},
             outcomes,
-            lambda run: read(store.folder(run) / "predictions.test.jsonl"),
         )
     return tables
 

@@ -70,7 +70,7 @@ def command(
     config = load_config(registry, overrides, plugins)
     plans = config.plan(suite, systems, datasets, seeds)
 
-    from zoo.cli.runs import carry_out
+    from zoo.cli.execute import carry_out
     from zoo.results.store import Store
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs
@@ -85,7 +85,7 @@ def command(
     from zoo.results.leaderboard import leaderboard
     from zoo.results.writers import render, write
 
-    for table in leaderboard([store.read(job) for job in jobs if store.complete(job)]):
+    for table in leaderboard(store.load_runs(filter(store.complete, jobs)), all=True):
         console.print(render(table))
     stored = store.load_runs()
     if stored:

@@ -297,3 +297,10 @@ def test_a_plot_of_missing_runs(runs: Runs, tmp_path: Path) -> None:
             assert min(picture.size) > 200
             assert len(set(picture.convert("L").tobytes())) > 10, "something is drawn"
         assert ET.parse(tmp_path / f"{name}.svg").getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize("name", ["$a$", "50$ {", "a\u202eb", "x\x00y", "\\frac{", "字"])
+def test_an_arm_of_any_name_is_drawn(runs: Runs, tmp_path: Path, name: str) -> None:
+    made = [Outcome(each, DATA, [runs.make("base", 0.7)]) for each in ("base", name)]
+    write_bars(ablation_tables(name, {**FACTS, "across": name}, made), tmp_path, "odd")
+    assert ET.parse(tmp_path / "odd.svg").getroot().tag.endswith("svg")

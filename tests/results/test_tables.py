@@ -21,7 +21,7 @@ from zoo.identity import digest
 from zoo.results.evidence import Run
 from zoo.results.leaderboard import leaderboard
 from zoo.results.record import RunRecord
-from zoo.results.tables import Column, Spread, Table
+from zoo.results.tables import Column, Spread, Table, visible
 from zoo.results.writers import render, to_csv, to_json, to_latex, to_markdown, write
 
 
@@ -286,3 +286,68 @@ def test_every_leaderboard_goes_through_every_writer() -> None:
     )
     for text in (to_markdown(tables, "L"), to_csv(tables), to_latex(tables), to_json(tables)):
         assert "a.b=c" in text.replace("\\", "")
+
+
+# Names that are not what they seem ---------------------------------------------------------------
+
+CONTROL = [chr(i) for i in (*range(32), *range(0x7F, 0xA0))]
+BIDI = list("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+UNSEEN = [*CONTROL, *BIDI, "\u2028", "\u2029", "\ufeff", "\ud800", "\udfff"]
+NAMES = st.text(
+    st.sampled_from([*UNSEEN, *"ab=+-@'\"|\\$&, é字\u200d😀"]) | st.characters(), max_size=12
+)
+
+
+def hostile(name: str) -> Table:
+    """A table that has a name wherever a name may stand."""
+    columns = [Column("a", name), Column("b", "b")]
+    return Table(name, columns, [[name, -1.5]], {"dataset": name}, [name])
+
+
+@given(NAMES)
+def test_readers_see_every_character(name: str) -> None:
+    """Nothing that moves the cursor or turns the line around reaches a terminal, or a page."""
+    table = hostile(name)
+    console = Console(file=io.StringIO(), width=400)
+    console.print(render(table))
+    assert isinstance(console.file, io.StringIO)
+    for text in (console.file.getvalue(), to_markdown([table], "L"), to_latex([table])):
+        assert not set(text) & (set(UNSEEN) - {"\n"})
+        text.encode()
+    rows = [line for line in to_markdown([table], "L").splitlines() if line.startswith("|")]
+    assert len(rows) == 3, "a name is one line"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\u202eb", r"a\u202eb"),
+        ("a\x1b[31m", r"a\x1b[31m"),
+        ("a\nb", r"a\nb"),
+        ("\ud800", r"\ud800"),
+        ("naïve 字 👩\u200d💻", "naïve 字 👩\u200d💻"),
+    ],
+)
+def test_what_is_not_seen_is_an_escape(name: str, shown: str) -> None:
+    assert visible(name) == shown
+    assert visible(shown) == shown
+
+
+@given(NAMES)
+def test_no_text_cell_is_a_formula(name: str) -> None:
+    text = to_csv([hostile(name), Table("t", [Column("b", "b")], [["x"]], {})])
+    text.encode()
+    header, first, _ = csv.reader(io.StringIO(text))
+    assert header == ["dataset", "a", "b"]
+    for cell in first[:2]:
+        assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+        assert cell in (visible(name), f"'{visible(name)}")
+    assert first[2] == "-1.5", "a number is no formula"
+
+
+@given(NAMES)
+def test_json_keeps_names_as_they_are(name: str) -> None:
+    text = to_json([hostile(name)])
+    text.encode()
+    (table,) = json.loads(text)["tables"]
+    assert (table["title"], table["dataset"], table["rows"][0]["a"]) == (name, name, name)

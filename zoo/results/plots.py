@@ -111,9 +111,9 @@ def bars(tables: Sequence[Table]) -> Figure:
 def _panels(tables: Sequence[Table]) -> list[Panel]:
     panels: dict[str, Panel] = {}
     for table in tables:
-        across = table.facts.get("across", "")
-        title = table.title.replace(f", {across}", "", 1) if across else table.title
-        title = visible(title)
+        across = visible(table.facts.get("across", ""))
+        title = visible(table.title)
+        title = title.replace(f", {across}", "", 1) if across else title
         panel = panels.setdefault(title, Panel(title))
         series = panel.bars.setdefault(across, {})
         if "text_only_ceiling" in table.facts:

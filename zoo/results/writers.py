@@ -62,7 +62,8 @@ def to_markdown(tables: Sequence[Table], heading: str) -> str:
 def to_csv(tables: Sequence[Table]) -> str:
     """One header for all tables: facts, then columns; a mean's deviation stands in ``<key>_sd``.
 
-    Text that a spreadsheet would take for a formula has an apostrophe before it.
+    Text that a spreadsheet would take for a formula has an apostrophe before it, and characters
+    that can't be seen are escapes; the JSON file holds names as they are.
     """
     records = [
         {key: _inert(fact) for key, fact in table.facts.items()} | dict(_flat(table.columns, row))
@@ -75,7 +76,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     if header:
         writer.writerow({key: _inert(key) for key in header})
     writer.writerows(records)
-    return _encodable(text.getvalue())
+    return text.getvalue()
 
 
 def _flat(columns: Sequence[Column], row: Sequence[Value]) -> list[tuple[str, str]]:
@@ -92,12 +93,8 @@ def _flat(columns: Sequence[Column], row: Sequence[Value]) -> list[tuple[str, st
 
 
 def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def _encodable(text: str) -> str:
-    """Lone surrogates, which UTF-8 can't hold, as escapes (which JSON reads back)."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    text = visible(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def to_latex(tables: Sequence[Table]) -> str:
@@ -143,7 +140,8 @@ def to_json(tables: Sequence[Table]) -> str:
         for table in tables
     ]
     text = json.dumps({"tables": data}, indent=2, ensure_ascii=False, allow_nan=False)
-    return _encodable(text) + "\n"
+    # lone surrogates, which UTF-8 can't hold, as escapes, which JSON reads back
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def render(table: Table, details: bool = False) -> RichTable:

@@ -524,9 +524,10 @@ def test_variants_with_overrides_are_counted_or_shown(tmp_path: Path, put_run: P
         put_run(tmp_path, seed=seed, overrides=["systems.plain.aligner=null"], config_hash="a")
     put_run(tmp_path, dataset="other", overrides=["x=1"])
     runs = Store(tmp_path).load_runs()
-    (table,) = leaderboard(runs)
-    assert cells(table, "n") == [1]
-    assert "1 variant with overrides not shown: `zoo leaderboard --all`." in table.notes
+    mini, other = leaderboard(runs)
+    assert cells(mini, "n") == [1]
+    assert "1 variant with overrides not shown: `zoo leaderboard --all`." in mini.notes
+    assert cells(other, "overrides") == ["x=1"], "there is nothing else on these data"
     mini, other = leaderboard(runs, all=True)
     assert sorted(cells(mini, "n")) == [1, 2]
     assert not any("not shown" in note for note in mini.notes)

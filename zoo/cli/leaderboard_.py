@@ -24,7 +24,8 @@ from zoo.cli.options import PLUGIN, many
     "--all",
     "all_variants",
     is_flag=True,
-    help="With arms of ablations and other variants that have overrides, in the files too.",
+    help="With arms of ablations and other variants that have overrides, in the files too. "
+    "(On data where there is nothing else, they are always shown.)",
 )
 @click.option("--details", is_flag=True, help="Show all columns.")
 @click.option(
@@ -74,9 +75,6 @@ def command(
     for table in tables:
         if not datasets or table.facts["dataset"] in datasets:
             console.print(render(table, details))
-    left = known - {table.facts["dataset"] for table in tables}
-    for name in sorted(left & set(datasets or left)):
-        click.echo(f"{name}: only variants with overrides; --all shows them")
     if svg is not None:
         # without web fonts: a picture in a README must not load anything
         drawn = console.export_svg(title="zoo leaderboard")

@@ -67,7 +67,7 @@ PARAMETERS = Column(
 )
 PREDICTIONS = Column("predictions", "predictions", short_digests, detail=True)
 REMARKS = Column("remarks", "remarks", optional=True)
-VARIANT = Column("variant", "variant", first(lambda run: run.record.variant), detail=True)
+VARIANT = Column("variant", "variant", first(lambda run: run.variant), detail=True)
 
 
 def metric_columns() -> list[Column]:

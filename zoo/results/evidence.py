@@ -48,6 +48,11 @@ class Run:
     read: Callable[[], Sequence[Prediction]] | None = None
 
     @cached_property
+    def variant(self) -> str:
+        """The same for runs that differ in their seed alone."""
+        return self.record.variant
+
+    @cached_property
     def predictions(self) -> Sequence[Prediction] | None:
         """Those on the test split; None where they are withheld."""
         return self.read() if self.read is not None else None

@@ -58,22 +58,21 @@ def leaderboard(runs: Iterable[Run], all: bool = False) -> list[Table]:
 
     Args:
         all: with the variants that have overrides (arms of ablations, ``-o``); without, a note
-            says how many there are. A dataset that has none but such is left out.
+            says how many there are. On data where no variant is without, they are shown anyway.
     """
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         groups[run.record.dataset, run.record.data_fingerprint].append(run)
     tables = []
     for (dataset, fingerprint), group in sorted(groups.items()):
-        chosen = [run for run in group if all or not run.record.overrides]
-        if chosen:
-            left_out = {_variant(run) for run in group} - {_variant(run) for run in chosen}
-            tables.append(_dataset_table(dataset, fingerprint, chosen, len(left_out)))
+        chosen = [run for run in group if all or not run.record.overrides] or group
+        left_out = {_variant(run) for run in group} - {_variant(run) for run in chosen}
+        tables.append(_dataset_table(dataset, fingerprint, chosen, len(left_out)))
     return tables
 
 
 def _variant(run: Run) -> tuple[str, str]:
-    return run.record.system, run.record.variant
+    return run.record.system, run.variant
 
 
 def _dataset_table(dataset: str, fingerprint: str, runs: Sequence[Run], left_out: int) -> Table:
@@ -115,7 +114,7 @@ def _name(run: Run) -> tuple[str | None, ...]:
 def _label(run: Run, names: Mapping[tuple[str | None, ...], int]) -> str:
     """The system, with the variant's hash where nothing else tells two variants apart."""
     name = run.record.system
-    return name if names[_name(run)] == 1 else f"{name} ({run.record.variant[:6]})"
+    return name if names[_name(run)] == 1 else f"{name} ({run.variant[:6]})"
 
 
 def notes(fingerprint: str, runs: Sequence[Run]) -> list[str]:

@@ -117,6 +117,7 @@ def put_run() -> Callable[..., Path]:
             "versions": {"torch": "2.9.1"},
             "device": "cpu, 1 threads",
             "precision": "fp32",
+            "harness": 1,
             "command": "zoo run",
             "started": datetime(2025, 1, 2, tzinfo=UTC),
             "seconds": {"train": 1.0, "total": 2.0},

@@ -394,3 +394,29 @@ def test_a_cache_that_cannot_be_written(small: SmallCNN, tmp_path: Path) -> None
     (tmp_path / "cache").write_text("a file where a folder should be")
     with pytest.raises(RunError, match="can't be written"):
         Frozen(small, tmp_path / "cache").prepare(SAMPLES[0])
+
+
+def test_frozen_features_do_not_depend_on_the_precision_of_the_run(
+    small: SmallCNN, tmp_path: Path
+) -> None:
+    full = Frozen(small, tmp_path / "full").prepare(SAMPLES[0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = Frozen(small, tmp_path / "half").prepare(SAMPLES[0])
+    assert full is not None
+    assert half is not None
+    assert torch.equal(full.regions, half.regions)
+    assert torch.equal(full.pooled, half.pooled)
+
+
+def test_the_key_holds_picture_decoding(small: SmallCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, read_text = fingerprint(small), Path.read_text
+
+    def changed(path: Path, encoding: str) -> str:
+        text = read_text(path, encoding)
+        return f"{text}\nCHANGED = True\n" if path.parts[-2:] == name else text
+
+    for name in (("zoo", "types.py"), ("encoders", "pictures.py"), ("encoders", "small.py")):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", changed)
+            assert fingerprint(small) != before, name
+    assert fingerprint(small) == before

@@ -56,6 +56,8 @@ class Runs:
             "config_hash": digest(name),
             "data_fingerprint": DATA,
             "sources_hash": "s",
+            "precision": "fp32",
+            "harness": 1,
             "versions": {},
             "device": "cpu",
             "command": "zoo ablate",

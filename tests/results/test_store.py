@@ -25,7 +25,7 @@ from zoo.errors import ConfigError, DataError, RunError
 from zoo.evaluation.predictions import read_predictions, score_predictions, write_predictions
 from zoo.evaluation.scores import Scores, score
 from zoo.files import abandoned, owner, write_atomic
-from zoo.identity import digest, run_id, variant_id
+from zoo.identity import HARNESS, digest, run_id, variant_id
 from zoo.results.evidence import verify
 from zoo.results.record import RunRecord, file_digest, read_run, write_run
 from zoo.results.store import Store
@@ -37,7 +37,7 @@ CONFIG = {"system": {"decoder": {"part": "crf"}}, "recipe": {"rate": 1e-5, "epoc
 def record(**changes: Any) -> RunRecord:
     seed = changes.get("seed", 1)
     fields: dict[str, Any] = {
-        "id": run_id(CONFIG, "f" * 64, "s" * 64, seed),
+        "id": run_id(digest(CONFIG), "f" * 64, "s" * 64, "fp32", seed),
         "system": "bert-crf",
         "dataset": "twitter2017",
         "seed": seed,
@@ -47,6 +47,8 @@ def record(**changes: Any) -> RunRecord:
         "config_hash": digest(CONFIG),
         "data_fingerprint": "f" * 64,
         "sources_hash": "s" * 64,
+        "precision": "fp32",
+        "harness": HARNESS,
         "tags": "lenient",
         "versions": {"python": "3.11.9", "zoo": "0.1.0"},
         "git": {"commit": "abc", "dirty": False},
@@ -98,30 +100,43 @@ def everything(root: Path) -> list[str]:
 # Ids ---------------------------------------------------------------------------------------------
 
 
-def test_run_id_is_canonical_and_depends_on_everything() -> None:
-    one = run_id({"a": 1, "b": {"c": "ß", "d": [1, 2]}}, "f", "s", 1)
-    assert one == run_id({"b": {"d": [1, 2], "c": "ß"}, "a": 1}, "f", "s", 1)
+def test_run_id_depends_on_everything() -> None:
+    given = ("c", "f", "s", "fp32")
+    one = run_id(*given, 1, 1)
     assert len(one) == 12
     others = [
-        run_id({"a": 1, "b": {"c": "ß", "d": [2, 1]}}, "f", "s", 1),
-        run_id({"a": 1, "b": {"c": "ß", "d": [1, 2]}}, "g", "s", 1),
-        run_id({"a": 1, "b": {"c": "ß", "d": [1, 2]}}, "f", "t", 1),
-        run_id({"a": 1, "b": {"c": "ß", "d": [1, 2]}}, "f", "s", 2),
-        run_id({"a": 1, "b": {"c": "ß", "d": [1, 2]}}, "fs", "", 1),
+        run_id("d", "f", "s", "fp32", 1, 1),
+        run_id("c", "g", "s", "fp32", 1, 1),
+        run_id("c", "f", "t", "fp32", 1, 1),
+        run_id("c", "f", "s", "bf16", 1, 1),
+        run_id("c", "f", "s", "fp32", 2, 1),
+        run_id("c", "f", "s", "fp32", 1, 2),
+        run_id("c", "fs", "", "fp32", 1, 1),
+        variant_id(*given, 1),
     ]
-    assert len({one, *others}) == 6
+    assert len({one, *others}) == 9
+    assert run_id(*given, 1) == run_id(*given, 1, HARNESS)
+
+
+def test_digest_is_canonical() -> None:
+    one = digest({"a": 1, "b": {"c": "ß", "d": [1, 2]}})
+    assert one == digest({"b": {"d": [1, 2], "c": "ß"}, "a": 1})
+    assert one != digest({"b": {"d": [2, 1], "c": "ß"}, "a": 1})
 
 
 def test_ids_stay_what_they_are() -> None:
     """Stored runs are found by these: a change here would orphan every one of them."""
-    assert run_id({"a": [1, 2.5, None, True, "é"]}, "f", "s", 3) == "d3596149e40e"
-    assert variant_id(digest({"a": 1}), "f", "s") == "29f745de6b35"
+    config = digest({"a": [1, 2.5, None, True, "é"]})
+    assert run_id(config, "f", "s", "fp32", 3, 1) == "e6ca3e0edf58"
+    assert variant_id(config, "f", "s", "fp32", 1) == "03c8a8974fad"
 
 
 def test_seeds_share_a_variant() -> None:
     assert record(seed=1).variant == record(seed=2).variant
     assert record(seed=1).variant != record(data_fingerprint="0" * 64).variant
     assert record(seed=1).variant != record(sources_hash="0" * 64).variant
+    assert record(seed=1).variant != record(precision="bf16").variant
+    assert record(seed=1).variant != record(harness=0).variant
     assert record(seed=1).id != record(seed=2).id
 
 
@@ -198,6 +213,43 @@ def test_names_stay_inside_the_results(tmp_path: Path, name: str) -> None:
     for change in ({"system": name}, {"dataset": name}):
         with pytest.raises(ConfigError, match="can't name a folder"):
             Store(tmp_path).folder(record(**change))
+
+
+# By id --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [{"system": "renamed"}, {"dataset": "renamed"}])
+def test_a_run_is_found_under_other_names(tmp_path: Path, change: dict[str, Any]) -> None:
+    store, run = Store(tmp_path), record()
+    folder, asked = put(store, run), record(**change)
+    assert asked.id == run.id
+    assert store.find(run.id) == store.folder(asked) == folder
+    assert store.complete(asked)
+    assert plain(store.read(asked)) == asked, "the rest is as stored, the names as asked for"
+    assert plain(store.read(run)) == run
+    (found,) = store.load_runs([asked])
+    assert plain(found.record) == asked
+    assert loaded(store) == [run], "as it is stored"
+    assert not store.complete(record(seed=2, **change))
+    assert store.find("0" * 12) is None
+
+
+def test_its_own_folder_comes_first(tmp_path: Path) -> None:
+    store, run, other = Store(tmp_path), record(), record(system="a", device="other")
+    put(store, run)
+    with store.lock(other), store.writer(other) as folder:
+        fill(folder, other)
+    assert store.read(other).device == "other"
+    assert plain(store.read(run)) == run
+    assert len(store.load_runs()) == 2
+
+
+def test_an_unfinished_run_is_not_found(tmp_path: Path) -> None:
+    store, run = Store(tmp_path), record()
+    with store.lock(run), store.writer(run) as folder:
+        fill(folder, run)
+        assert store.find(run.id) is None
+    assert store.find(run.id) is not None
 
 
 # Whole or not there ------------------------------------------------------------------------------
@@ -339,19 +391,6 @@ def test_run_lost_between_the_two_renames_comes_back(tmp_path: Path) -> None:
     assert not store.complete(run)
     with store.lock(run):
         assert plain(store.read(run)) == run
-
-
-def test_a_run_is_found_by_its_id_under_another_name(tmp_path: Path) -> None:
-    """A system, or a dataset, that was renamed in YAML is not trained again."""
-    store, run = Store(tmp_path), record()
-    put(store, run)
-    renamed = record(system="tagger", dataset="tweets", id=run.id)
-    assert store.complete(renamed)
-    assert plain(store.read(renamed)) == run
-    (found,) = store.load_runs([renamed])
-    assert (found.record.system, found.record.dataset) == ("tagger", "tweets")
-    assert not store.complete(record(seed=2, id=run.id))
-    assert loaded(store) == [run], "as it is stored"
 
 
 def test_the_first_of_two_writers_is_kept_and_a_rerun_replaces(tmp_path: Path) -> None:

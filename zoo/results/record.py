@@ -72,7 +72,15 @@ class RunRecord(_Strict):
     Args:
         recipe: its name; likewise ``system``, ``dataset``, ``backbone`` and ``suite``.
         overrides: ``path=value``, as given with ``-o`` or by an ablation's arm.
-        config_hash: ``digest`` of the resolved config of system, recipe and dataset, no seed.
+        config_hash: of the settings of system and recipe that decide the run's numbers; with the
+            hashes of data and sources, ``precision``, ``harness`` and the seed it makes the id (see
+            :mod:`zoo.identity`).
+        precision: ``fp32``, ``bf16`` or ``fp16``: what the recipe's resolved to.
+        harness: the version of the harness, :data:`zoo.identity.HARNESS`. Records of version 0.2
+            hold neither of the two.
+        models: the digest of every model that was loaded, by the name it was written as.
+        kind: ``run``: made here; ``external``: the predictions were made elsewhere, and what only
+            training tells (device, seconds, speed, parameters, epochs, versions, …) may be missing.
         tags: how tags were read into spans, where the dataset has tags.
         command: the command line that made the run.
         seconds: by phase; ``train`` and ``total`` at least.
@@ -80,9 +88,6 @@ class RunRecord(_Strict):
         best_epoch: from 1; the epoch with the best dev F1, whose weights were kept.
         text_only_ceiling: percent F1 that no system without pictures can expect to pass.
         text_only: whether the system sees no view.
-        kind: ``external``: the predictions were made elsewhere, and what only training tells
-            (device, seconds, speed, parameters, epochs, versions, …) may be missing.
-        precision: ``fp32``, ``bf16`` or ``fp16``, as resolved for the device.
         files: SHA-256 of every other file in the run's folder; None in records of version 0.2.
         withheld: the predictions are not stored, since their ids are not ours to publish. Tables
             then take the scores from here, and say so.
@@ -100,6 +105,10 @@ class RunRecord(_Strict):
     config_hash: str
     data_fingerprint: str
     sources_hash: str
+    precision: str | None = None
+    harness: int | None = None
+    models: dict[str, str] = Field(default_factory=dict)
+    kind: Literal["run", "external"] = "run"
     tags: Reading | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     git: Git | None = None
@@ -117,15 +126,14 @@ class RunRecord(_Strict):
     text_only_ceiling: float | None = None
     text_only: bool | None = None
     cites: str | None = None
-    kind: Literal["run", "external"] = "run"
-    precision: str | None = None
     withheld: bool = False
     files: dict[str, str] | None = None
     digest: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> RunRecord:
-        missing = [name for name in _TRAINED if getattr(self, name) is None]
+        names = _TRAINED if self.files is None else (*_TRAINED, "precision", "harness")
+        missing = [name for name in names if getattr(self, name) is None]
         if self.kind == "run" and missing:
             raise ValueError(f"a trained run has `{missing[0]}`")
         return self
@@ -133,7 +141,18 @@ class RunRecord(_Strict):
     @property
     def variant(self) -> str:
         """The same for runs that differ in their seed alone."""
-        return variant_id(self.config_hash, self.data_fingerprint, self.sources_hash)
+        return variant_id(
+            self.config_hash,
+            self.data_fingerprint,
+            self.sources_hash,
+            self.precision or "",
+            self.harness or 0,
+        )
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """What the run is called; see :class:`zoo.results.store.Cell`."""
+        return {"system": self.system, "dataset": self.dataset}
 
     @property
     def required(self) -> Sequence[str]:

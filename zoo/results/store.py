@@ -5,9 +5,10 @@
         predictions.dev.jsonl, predictions.test.jsonl
     runs/<system>/<dataset>/.<seed>-<run id>.checkpoint/     where a run that goes on can resume
 
-A run is content-addressed: its id is a hash of everything that decides its numbers, so the same run
-is found again and never trained twice, whatever its system is called. Runs that differ in their
-seed alone are one *variant*.
+A run is content-addressed: its id is a hash of all that decides its numbers (see
+:mod:`zoo.identity`), so the same run is found again and never trained twice. Runs that differ in
+their seed alone are one *variant*. Names don't enter the id: a run is found under whatever names
+it was made, and is read under those that it is asked for by.
 
 A run is written into a folder whose name tells its process, and becomes a run by one rename, which
 no file system does by halves. That needs no lock: the locks spare work where two processes are
@@ -19,11 +20,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -46,6 +47,10 @@ class Cell(Protocol):
     def seed(self) -> int: ...
     @property
     def id(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, Any]:
+        """The fields of the record that say what a run is called, and decide no number."""
+        ...
 
 
 class Store:
@@ -65,7 +70,15 @@ class Store:
         self.root = root
 
     def folder(self, cell: Cell) -> Path:
-        """Where a run lies. Raises ConfigError for a name that can't be a folder's."""
+        """Where a run lies or will lie; its own place, unless it was made under other names.
+
+        Raises:
+            ConfigError: a name that can't be a folder's.
+        """
+        own = self._own(cell)
+        return own if (own / "run.json").is_file() else self.find(cell.id) or own
+
+    def _own(self, cell: Cell) -> Path:
         for name in (cell.system, cell.dataset):
             if not name or name.startswith(".") or "/" in name or "\\" in name:
                 raise ConfigError(
@@ -74,29 +87,26 @@ class Store:
                 )
         return self.root / "runs" / cell.system / cell.dataset / f"{cell.seed}-{cell.id}"
 
-    def find(self, cell: Cell) -> Path | None:
-        """The folder of a complete run, under whatever names it is stored; None: there is none."""
-        folder = self.folder(cell)
-        if (folder / "run.json").is_file():
-            return folder
-        others = self.root.glob(f"runs/*/*/{cell.seed}-{cell.id}/run.json")
-        return min((path.parent for path in others), default=None)
+    def find(self, id: str) -> Path | None:
+        """The folder of a complete run by its id, whatever its system and dataset are called."""
+        found = self.root.glob(f"runs/*/*/*-{id}/run.json")
+        return min((file.parent for file in found if file.parent.name[0] != "."), default=None)
 
     def complete(self, cell: Cell) -> bool:
         """Whether the run is stored (a folder comes into being whole)."""
-        return self.find(cell) is not None
+        return (self.folder(cell) / "run.json").is_file()
 
     def read(self, cell: Cell) -> RunRecord:
-        """The record of a complete run. Raises DataError."""
-        folder = self.find(cell) or self.folder(cell)
+        """The record of a complete run, under the names of ``cell``. Raises DataError."""
+        folder = self.folder(cell)
         record = read_run(folder)
         if problems := misplaced(folder, record):
             raise DataError(*problems)
-        return record
+        return record.model_copy(update=dict(cell.labels))
 
     def checkpoint(self, cell: Cell) -> Path:
         """Where a run that goes on keeps what it can resume from. Cleaning never touches it."""
-        folder = self.folder(cell)
+        folder = self._own(cell)
         return folder.with_name(f".{folder.name}.checkpoint")
 
     @contextmanager
@@ -109,8 +119,7 @@ class Store:
         Args:
             on_wait: called once before waiting, to tell the user.
         """
-        folder = self.folder(cell)
-        path = self.root / ".lock" / f"{folder.name}.lock"
+        path = self.root / ".lock" / f"{cell.id}.lock"  # the same under every name
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         with _where_there_are_locks():
@@ -121,7 +130,7 @@ class Store:
                     on_wait()
                 lock.acquire()
         try:
-            _clean(folder.parent)
+            _clean(self._own(cell).parent)
             yield
         finally:
             lock.release()
@@ -133,7 +142,7 @@ class Store:
         Call it under the run's lock. Whatever ends the block early, a Ctrl-C too, leaves nothing;
         a run that was there before is then still there. The block must ``write_run`` last.
         """
-        folder = self.folder(cell)
+        folder = self._own(cell)
         before = _inode(folder)
         unfinished = folder.with_name(f".{folder.name}.{owner()}.tmp")
         unfinished.mkdir(parents=True)
@@ -159,8 +168,7 @@ class Store:
         """Complete runs, verified (see :mod:`zoo.results.evidence`).
 
         Args:
-            cells: which; they come under their names in here, whatever they are stored as. None:
-                every run, sorted by path.
+            cells: which; they come under the names of the cells. None: every run, sorted by path.
 
         Raises:
             DataError: one line a file that is missing, broken or was changed.
@@ -168,22 +176,20 @@ class Store:
         known, problems = Known(self.root), list[str]()
         runs: list[Run] = []
 
-        def add(folder: Path, **names: str) -> None:
+        def add(folder: Path, labels: Mapping[str, Any]) -> None:
             try:
                 run = load(folder, known)
             except DataError as error:
                 problems.extend(error.problems)
                 return
-            if any(getattr(run.record, key) != name for key, name in names.items()):
-                run = replace(run, record=run.record.model_copy(update=names))
-            runs.append(run)
+            runs.append(replace(run, record=run.record.model_copy(update=dict(labels))))
 
         if cells is None:
             for folder in self.folders():
-                add(folder)
+                add(folder, {})
         else:
             for cell in cells:
-                add(self.find(cell) or self.folder(cell), system=cell.system, dataset=cell.dataset)
+                add(self.folder(cell), cell.labels)
         known.save(whole=cells is None)
         if problems:
             raise DataError(*dict.fromkeys(problems))

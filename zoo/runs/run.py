@@ -19,11 +19,11 @@ from accelerate.utils import set_seed
 from safetensors.torch import save_file
 
 from zoo.build import build
-from zoo.errors import ConfigError, ZooError
+from zoo.errors import ConfigError, RunError, ZooError
 from zoo.evaluation.predictions import write_predictions
 from zoo.evaluation.scores import score
 from zoo.files import write_atomic
-from zoo.identity import digest
+from zoo.identity import HARNESS, configuration
 from zoo.results.record import Parameters, RunRecord, Speed, write_run
 from zoo.results.store import Store
 from zoo.runs.environment import cache_folder, command, device, git, versions
@@ -84,7 +84,9 @@ def prepare(job: Job) -> Trainer:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     set_seed(job.seed)
     system = build(job.plan.system, job.data.splits["train"], cache_folder())
-    return Trainer(system, job.plan.recipe, job.seed)
+    if configuration(job.plan.system, job.plan.recipe)[1] != job.models:
+        raise RunError("a model that it loads was changed meanwhile; give the command again")
+    return Trainer(system, job.plan.recipe, job.seed, job.precision)
 
 
 def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
@@ -113,20 +115,16 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
         for split, answers in (("dev", fit.dev_predictions), ("test", predicted))
     }
     parameters = list(trainer.system.parameters())
-    plan = job.plan
     record = RunRecord(
+        **job.labels,
         id=job.id,
-        system=job.system,
-        dataset=job.dataset,
         seed=job.seed,
-        backbone=plan.system.backbone,
-        recipe=plan.recipe_name,
-        suite=plan.suite,
-        overrides=list(plan.overrides),
-        config_hash=digest(job.config),
+        config_hash=job.config_hash,
         data_fingerprint=job.data.fingerprint,
         sources_hash=job.sources,
-        tags=job.data.tags,
+        precision=job.precision,
+        harness=HARNESS,
+        models=dict(job.models),
         versions=versions(),
         git=git(),
         device=device(trainer.accelerator.device),
@@ -150,9 +148,7 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
             trained=sum(p.numel() for p in parameters if p.requires_grad),
             total=sum(p.numel() for p in parameters),
         ),
-        text_only_ceiling=job.data.ceiling,
-        text_only=plan.system.text_only,
-        cites=", ".join(plan.system.cites) or None,
+        text_only=job.plan.system.text_only,
     )
     write_run(folder, record)
     return record

@@ -358,9 +358,9 @@ def test_the_readme_s_own_fuser(registry: Path, use: Use) -> None:
 
 def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> None:
     """Arms of several ablations may be the same run; and where nothing is to do nothing starts."""
-    from zoo.cli import runs
+    from zoo.cli import execute as making
+    from zoo.cli.execute import carry_out
     from zoo.cli.report import make_console
-    from zoo.cli.runs import carry_out
     from zoo.config.read import read
     from zoo.engines.processes import Processes
     from zoo.results.store import Store
@@ -370,7 +370,7 @@ def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> No
     plans = read(registry).plan()
     jobs = make_jobs(plans, load_datasets(plans, registry.parent))
     store, made = Store(registry.parent / "results"), []
-    monkeypatch.setattr(runs, "check", lambda jobs: made.append(("check", len(jobs))))
+    monkeypatch.setattr(making, "check", lambda jobs: made.append(("check", len(jobs))))
 
     def execute(engine, jobs, store, report, rerun) -> int:
         made.append((rerun, [job.system for job in jobs], engine.workers))

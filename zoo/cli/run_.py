@@ -43,7 +43,7 @@ def command(
         console.print(choose(config, source.root), highlight=False, markup=False, soft_wrap=True)
     plans = config.plan(suite, systems, datasets, seeds)
 
-    from zoo.cli.runs import carry_out
+    from zoo.cli.execute import carry_out
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs
 
@@ -57,7 +57,7 @@ def command(
     from zoo.results.leaderboard import leaderboard
     from zoo.results.writers import render, write
 
-    for table in leaderboard([store.read(job) for job in jobs if store.complete(job)]):
+    for table in leaderboard(store.load_runs(filter(store.complete, jobs)), all=True):
         console.print(render(table))
     stored = store.load_runs()
     if stored:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from zoo.config.read import Recipe
+from zoo.config.specs import Recipe
 from zoo.errors import ConfigError
 
 Precision = Literal["fp32", "bf16", "fp16"]

@@ -27,6 +27,7 @@ def carry_out(
     Raises:
         ConfigError: a system can't be built; nothing was run.
     """
+    store.clean()
     jobs = list({(job.system, job.dataset, job.id): job for job in jobs}.values())
     todo = pending(jobs, store, rerun)
     done = sum(store.complete(job) for job in jobs)

@@ -21,6 +21,7 @@ VERBS = {
     "show": "Show a system: its resolved YAML, parts, citations and parameters.",
     "leaderboard": "Make the leaderboard anew from the stored runs.",
     "data": "List, count and check the datasets of a registry.",
+    "contract": "Check that parts (a plug-in's, or built-in ones) keep their kind's contract.",
     "score": "Score a prediction file against a gold file.",
 }
 

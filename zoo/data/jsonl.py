@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from zoo.data.files import SPLITS, Ids, Split, dataset_folder, map_types, read_lines, split_files
 from zoo.data.pictures import PictureFolder
@@ -33,6 +33,13 @@ class Jsonl:
         labels: entity types to rename, applied after reading.
         splits: file names where they are others.
     """
+
+    example: ClassVar[dict[str, Any]] = {"path": "posts"}
+    example_files: ClassVar[dict[str, str]] = {
+        f"posts/{split}.jsonl": '{"words": ["Ada", "writes"], "caption": "a woman at a desk", '
+        '"entities": [{"start": 0, "end": 1, "type": "PER"}]}\n'
+        for split in SPLITS
+    }
 
     def __init__(
         self,

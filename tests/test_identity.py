@@ -16,7 +16,8 @@ import pytest
 from pydantic import BaseModel
 
 from zoo import identity
-from zoo.config.read import Recipe, read
+from zoo.config.read import read
+from zoo.config.specs import Recipe
 from zoo.errors import ConfigError, RunError
 from zoo.identity import configuration, sources
 from zoo.results.store import Store

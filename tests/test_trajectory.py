@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.build import build, read_data
-from zoo.config.read import Recipe
+from zoo.config.specs import Recipe
 from zoo.data.bio import Bio
 from zoo.encoders.pictures import IMAGENET, collate_pictures, normalise, read_picture, see
 from zoo.evaluation.scores import Scores

@@ -87,6 +87,11 @@ def names(kind: str) -> list[str]:
     return sorted({n for k, n in (*BUILT_IN, *_registered) if k == kind})
 
 
+def registered() -> dict[tuple[str, str], type]:
+    """The classes registered so far, by kind and name. Imports nothing."""
+    return dict(_registered)
+
+
 def resolve(kind: str, name: str) -> type:
     """The class registered as ``name``. Raises ConfigError with a near match."""
     load_plugins()

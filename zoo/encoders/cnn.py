@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -85,6 +85,8 @@ class CNN(ImageEncoder):
     Raises:
         ConfigError: unknown network or weights; weights that can't be downloaded.
     """
+
+    example: ClassVar[dict[str, Any]] = {"network": "squeezenet1_1", "weights": None, "size": 64}
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -71,6 +71,8 @@ class OpenCLIP(ImageEncoder):
     Raises:
         ConfigError: unknown model or weights, or weights that can't be had.
     """
+
+    example: ClassVar[dict[str, Any]] = {"model": "ViT-S-32"}
 
     def __init__(self, *, model: str = "ViT-B-32", pretrained: str | None = None) -> None:
         super().__init__()

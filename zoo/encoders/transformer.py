@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
@@ -44,6 +44,8 @@ class Transformer(TextEncoder):
     Raises:
         ConfigError: not exactly one of ``model`` and ``scratch``; a model that can't be loaded.
     """
+
+    example: ClassVar[dict[str, Any]] = {"scratch": {"layers": 1, "width": 16, "heads": 2}}
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +93,8 @@ class ViT(ImageEncoder):
     Raises:
         ConfigError: a model that can't be loaded, is of another type, or lacks a pooler.
     """
+
+    example: ClassVar[dict[str, Any]] = {"model": "openai/clip-vit-base-patch32"}
 
     def __init__(self, *, model: str, pooled: Literal["class", "pooler"] = "class") -> None:
         super().__init__()

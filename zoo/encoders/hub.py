@@ -8,6 +8,7 @@ completed from the hub instead of being taken for the whole.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -219,7 +220,7 @@ def _get(model: str, name: str, commit: str) -> Path:
     import httpx
     from huggingface_hub import hf_hub_download
 
-    with _no_bars():
+    with _quiet():
         try:
             return Path(hf_hub_download(model, name, revision=commit))
         except (OSError, RuntimeError, httpx.HTTPError) as error:
@@ -311,19 +312,22 @@ def _known() -> list[str]:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
-    """No progress bars of the hub's client."""
+def _quiet() -> Iterator[None]:
+    """No progress bars and no advice of the hub's client; what goes wrong is an error."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
     )
 
-    if are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
+    bars, logger = not are_progress_bars_disabled(), logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    if bars:
+        disable_progress_bars()
     try:
         yield
     finally:
-        enable_progress_bars()
+        logger.setLevel(level)
+        if bars:
+            enable_progress_bars()

@@ -87,13 +87,12 @@ def strict(what: str) -> Iterator[None]:
 
 
 def _remedy(error: BaseException) -> str:
-    text = one_line(error)
-    if "trust_remote_code" in text:
+    if "trust_remote_code" in str(error):
         return (
             "it needs code of its own, which is never run; take a model of a family that "
             "`transformers` knows"
         )
-    return text
+    return one_line(error)
 
 
 def load_config(model: str, folder: Path) -> Any:

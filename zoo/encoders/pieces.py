@@ -122,6 +122,8 @@ def load_tokenizer(model: str, folder: Path) -> Any:
                 str(folder), local_files_only=True, trust_remote_code=False, add_prefix_space=True
             )
     except ConfigError as error:
+        if "vocab.json" in names and not names & {"tokenizer.json", "merges.txt"}:
+            raise _missing(model, folder, ["merges.txt"]) from error
         if has_vocabulary(names):
             raise
         raise _missing(model, folder, VOCABULARIES[:3]) from error

@@ -100,10 +100,11 @@ class Pretrained(TextEncoder):
         )
         self.sentence = sentence
         self.width: int = config.hidden_size
-        # CANINE reads blocks of characters: of the last one, what does not fill it is lost.
+        # CANINE reads blocks of characters, and what it makes of the last one is another's; its
+        # convolution looks some characters ahead. Two blocks of padding keep a sentence clear.
         self._block = int(getattr(config, "downsampling_rate", 1))
         beside = len(self.splitter.prefix) + len(self.splitter.suffix)
-        beside += 2 * self._block if self._block > 1 else 0
+        beside += 3 * self._block if self._block > 1 else 0
         self.limit = self._positions(config) - beside
         check_vocabulary(model, self.splitter.tokenizer, self.model)
         check_states(model, self)
@@ -155,8 +156,8 @@ class Pretrained(TextEncoder):
         windows = [window for row in rows for window in row.windows]
         pad = self.splitter.pad
         length = max(map(len, windows))
-        if self._block > 1:  # whole blocks, the last of them padding
-            length += 2 * self._block - length % self._block
+        if self._block > 1:
+            length += 3 * self._block - length % self._block
         count = max(len(row.words) for row in rows)
         starts, pieces, first, summary, done = [], [], [], [], 0
         at = self.splitter.summary or 0

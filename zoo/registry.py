@@ -30,6 +30,9 @@ KINDS = (
     "objective",
 )
 
+ENGINE = "engine"
+"""What a plug-in registers an engine as (see :mod:`zoo.engines`); it is no part."""
+
 BUILT_IN: dict[tuple[str, str], str] = {
     ("reader", "bio"): "zoo.data.bio",
     ("reader", "jsonl"): "zoo.data.jsonl",
@@ -64,8 +67,9 @@ def register(kind: str, name: str) -> Callable[[C], C]:
     Raises:
         ConfigError: the kind does not exist, or the name is taken by another class.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"register({kind!r}, {name!r}): unknown kind{near(kind, KINDS)}")
+    known = (*KINDS, ENGINE)
+    if kind not in known:
+        raise ConfigError(f"register({kind!r}, {name!r}): unknown kind{near(kind, known)}")
 
     def add(cls: C) -> C:
         home = BUILT_IN.get((kind, name), cls.__module__)

@@ -141,7 +141,7 @@ class Typed:
 def typed(**settings: Any) -> str:
     given = {"count": 1, "on": True, "inner": None} | settings
     spec = SystemSpec(
-        "x", "", PartSpec("text_encoder", "t", Typed, given), None, {}, None, None,
+        "x", "", PartSpec("text_encoder", "t", Typed, given), None, {}, (), None,
         PartSpec("decoder", "d", Typed, {}), {},
     )  # fmt: skip
     return configuration(spec, Recipe(epochs=1, learning_rates={"*": 1.0}))[0]

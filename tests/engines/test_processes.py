@@ -250,7 +250,7 @@ def test_changed_source_is_not_run_under_the_old_id(jobs, tmp_path: Path) -> Non
 def test_what_can_t_be_handed_over_is_one_line(jobs, tmp_path: Path) -> None:
     odd = replace(jobs[0], config={"system": lambda: None})
     with pytest.raises(ConfigError, match="use --jobs 1") as error:
-        processes.execute([odd, odd], Store(tmp_path), SimpleNamespace(), "missing", 2)
+        processes.Processes(2).execute([odd, odd], Store(tmp_path), SimpleNamespace(), "missing")
     assert len(error.value.problems) == 1
     assert "\n" not in error.value.problems[0]
 

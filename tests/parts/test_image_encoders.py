@@ -244,19 +244,18 @@ def test_cnn_regions_lead_to_the_network_s_own_answer() -> None:
 def test_wrong_settings_give_one_line(
     monkeypatch: pytest.MonkeyPatch, vit: str, clip: str, tmp_path: Path
 ) -> None:
-    from torchvision import models
-
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(models, "get_model", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     cases = [
         (lambda: CNN(network="resnet5"), "did you mean `resnet50`"),
         (lambda: CNN(network="swin_t"), "no such network"),
         (lambda: CNN(network="resnet50", weights="IMAGENET_V2"), "did you mean `IMAGENET1K_V2`"),
         (lambda: CNN(network="resnet50"), "can't be downloaded.*null"),
-        (lambda: ViT(model=str(tmp_path)), "is of type bert; there is: clip"),
+        (lambda: ViT(model=str(tmp_path)), "is of type bert; available: clip"),
         (lambda: ViT(model=str(tmp_path / "none")), "no such folder"),
         (lambda: ViT(model=clip, pooled="pooler"), "no trained pooler"),
         (lambda: OpenCLIP(model="ViT-B-23"), "did you mean `ViT-B-32`"),

@@ -24,6 +24,7 @@ VERBS = {
     "leaderboard": "Make the leaderboard anew from the stored runs.",
     "runs": "List, delete and verify the stored runs.",
     "data": "List, count and check the datasets of a registry.",
+    "contract": "Check that parts (a plug-in's, or built-in ones) keep their kind's contract.",
     "score": "Score a prediction file against a gold file.",
 }
 

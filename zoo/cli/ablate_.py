@@ -66,7 +66,7 @@ def command(
     wanted = [job for job in chosen.values() if not seeds or job.seed in seeds]
     if execution.dry_run:
         return rehearse(sorted_out, wanted, pending(wanted, store, execution.rerun), console)
-    failed = carry_out(wanted, store, console, execution.rerun, execution.workers)
+    failed = carry_out(wanted, store, console, execution)
     folder = store.root / "ablations"
     for study, comparisons in sorted_out:
         tables = tables_of(comparisons, config, store)

@@ -132,6 +132,7 @@ def notes(fingerprint: str, runs: Sequence[Run]) -> list[str]:
         "from the epoch that was best on dev."
     )
     answer += [f"Text-only ceiling: {ceiling:.2f} F1." for ceiling in ceilings]
+    answer += dict.fromkeys(note for each in records for note in each.notes)
     if len({pools.Environment.of(run) for run in runs if run.record.kind == "run"}) > 1:
         answer.append(pools.NOTE)
     if withheld := sum(each.withheld for each in records):

@@ -88,6 +88,8 @@ class RunRecord(_Strict):
         best_epoch: from 1; the epoch with the best dev F1, whose weights were kept.
         text_only_ceiling: percent F1 that no system without pictures can expect to pass.
         text_only: whether the system sees no view.
+        arm: the ablation and the arm that the run was made for, as in ``noise: without aligner``.
+        notes: what a reader of the numbers must know about the data and the encoders.
         files: SHA-256 of every other file in the run's folder; None in records of version 0.2.
         withheld: the predictions are not stored, since their ids are not ours to publish. Tables
             then take the scores from here, and say so.
@@ -101,6 +103,7 @@ class RunRecord(_Strict):
     backbone: str | None = None
     recipe: str | None = None
     suite: str | None = None
+    arm: str | None = None
     overrides: list[str] = Field(default_factory=list)
     config_hash: str
     data_fingerprint: str
@@ -110,6 +113,7 @@ class RunRecord(_Strict):
     models: dict[str, str] = Field(default_factory=dict)
     kind: Literal["run", "external"] = "run"
     tags: Reading | None = None
+    notes: list[str] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
     git: Git | None = None
     device: str | None = None

@@ -31,6 +31,9 @@ from zoo.runs.job import Job, Report, Rerun, variants
 from zoo.system import System
 from zoo.training.loop import Row, Trainer
 
+MANY_UNKNOWN = 0.2
+"""The share of unknown training words from which on tables say so."""
+
 _ALL_THREADS = torch.get_num_threads()
 
 
@@ -67,13 +70,21 @@ def attempt(job: Job, store: Store, report: Report, rerun: Rerun) -> bool:
             report.fail(job, "; ".join(error.problems))
             return False
         except Exception as error:  # whatever a part's own code raises: the others go on
-            path = store.root / "failed" / f"{job.system}-{job.dataset}-{job.seed}-{job.id}.log"
-            write_atomic(path, traceback.format_exc())
             message = " ".join(str(error).split())[:300]
-            report.fail(job, f"{type(error).__name__}: {message} (traceback: {path})")
+            report.fail(job, f"{type(error).__name__}: {message} (traceback: {_log(store, job)})")
             return False
         report.end(job, record)
         return True
+
+
+def _log(store: Store, job: Job) -> str:
+    """Write the traceback of the error that is being handled to a file; where it is."""
+    path = store.root / "failed" / f"{job.system}-{job.dataset}-{job.seed}-{job.id}.log"
+    try:
+        write_atomic(path, traceback.format_exc())
+    except OSError as error:  # the disk that the run filled: the others still go on
+        return f"{path} can't be written: {error.strerror}"
+    return str(path)
 
 
 def prepare(job: Job) -> Trainer:
@@ -151,9 +162,24 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
             total=sum(p.numel() for p in parameters),
         ),
         text_only=job.plan.system.text_only,
+        notes=[*job.data.notes, *_unknown_words(trainer.system)],
     )
     write_run(folder, record)
     return record
+
+
+def _unknown_words(system: System) -> list[str]:
+    """A note on each text encoder that does not know many of the training words."""
+    shares = {
+        slot: share
+        for slot, encoder in system.encoders().items()
+        for module in encoder.modules()
+        if (share := getattr(module, "unknown_share", 0.0)) and share > MANY_UNKNOWN
+    }
+    return [
+        f"{share:.0%} of the training words hold a piece unknown to the tokenizer of {slot}."
+        for slot, share in shares.items()
+    ]
 
 
 def _weights(system: System) -> dict[str, torch.Tensor]:

@@ -133,23 +133,25 @@ def flips(a: Runs, b: Runs) -> Flips:
         DataError: as ``counts``.
     """
     counts(a, b)
-    (ours, whole), (theirs, wholly) = _shares(a), _shares(b)
+    (ours, whole), (theirs, wholly) = _often(a), _often(b)
+
+    def only(one: Mapping[T, int], other: Mapping[T, int], seeds: int, others: int) -> list[T]:
+        return [e for e, n in one.items() if 2 * n > seeds and 2 * other[e] < others]
+
+    m, n = len(a), len(b)
     return Flips(
-        (_only(ours, theirs), _only(theirs, ours)), (_only(whole, wholly), _only(wholly, whole))
+        (only(ours, theirs, m, n), only(theirs, ours, n, m)),
+        (only(whole, wholly, m, n), only(wholly, whole, n, m)),
     )
 
 
-def _only(one: Mapping[T, float], other: Mapping[T, float]) -> list[T]:
-    return [each for each, share in one.items() if share > 0.5 > other[each]]
-
-
-def _shares(runs: Runs) -> tuple[dict[tuple[str, Entity], float], dict[str, float]]:
-    """In what share of the seeds each gold entity is found, each sentence wholly right."""
-    entities: dict[tuple[str, Entity], float] = defaultdict(float)
-    sentences: dict[str, float] = defaultdict(float)
+def _often(runs: Runs) -> tuple[dict[tuple[str, Entity], int], dict[str, int]]:
+    """In how many seeds each gold entity is found, and each sentence is wholly right."""
+    entities: dict[tuple[str, Entity], int] = defaultdict(int)
+    sentences: dict[str, int] = defaultdict(int)
     for each in chain.from_iterable(runs.values()):
         found, gold = {scored.entity for scored in each.predicted}, set(each.gold)
         for entity in sorted(gold):
-            entities[each.id, entity] += (entity in found) / len(runs)
-        sentences[each.id] += (found == gold) / len(runs)
+            entities[each.id, entity] += entity in found
+        sentences[each.id] += found == gold
     return entities, sentences

@@ -141,7 +141,8 @@ def _interval(a: Influence, b: Influence, same_seeds: bool = False) -> Interval:
     delta, se = float(change.mean()), math.sqrt(variance)
     if se < _EQUAL:
         return Interval(delta if abs(delta) > _EQUAL else 0.0, 0.0, math.inf, paired)
-    return Interval(delta, se, float(variance**2 / squares), paired)
+    least = min(part.seeds for part in parts) - 1  # which the subtraction might undercut
+    return Interval(delta, se, max(least, float(variance**2 / squares)), paired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,7 @@ class Rank:
 
     Args:
         place: from 1; systems that are not separated share it.
-        best, worst: the 95 % interval of the place, from simulations.
+        best, worst: the 95 % interval of the rank, from simulations; it holds the place.
     """
 
     place: int
@@ -259,7 +260,7 @@ def ranks(systems: Sequence[Counts], draws: int = 4000) -> list[Rank | None]:
     for i in range(m):
         if i and apart[:i, i:].all():
             place = i + 1
-        answer[several[order[i]]] = Rank(place, int(best[i]), int(worst[i]))
+        answer[several[order[i]]] = Rank(place, min(place, int(best[i])), int(worst[i]))
     return answer
 
 

@@ -187,7 +187,7 @@ def test_wrong_use_is_one_line(zoo, results, tmp_path):
     few = predictions(tmp_path / "few.jsonl", 1, 0.5, sentences=3)
     for args, words in (
         (["seeing", "seein"], "did you mean `seeing`?"),
-        (["plain", "absent.jsonl"], "absent.jsonl: no such file"),
+        (["seeing", "absent.jsonl"], "absent.jsonl: no such file"),
         (["plain", "seeing"], "`plain` has 2 variants; choose with --dataset"),
         (["plain", "seeing", "--dataset", "mimi"], "--dataset mimi: no stored run on it; did you"),
         (["plain", "seeing", "--suite", "c"], "--suite c: no stored run of it"),

@@ -26,6 +26,7 @@ KINDS = (
     "aligner",
     "fuser",
     "decoder",
+    "objective",
 )
 
 BUILT_IN: dict[tuple[str, str], str] = {

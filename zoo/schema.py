@@ -53,30 +53,74 @@ class PartSpec:
 
 @dataclass(frozen=True)
 class SystemSpec:
-    """A validated system under one backbone."""
+    """A validated system under one backbone. ``aligner`` is one part or several, in order."""
 
     name: str
     backbone: str
     text: PartSpec | None
     joint: PartSpec | None
     views: dict[str, PartSpec]
-    aligner: PartSpec | None
+    aligner: PartSpec | tuple[PartSpec, ...] | None
     fuser: PartSpec | None
     decoder: PartSpec
     loss_weights: dict[str, float]
     cites: tuple[str, ...] = ()
     description: str = ""
+    objective: PartSpec | None = None
+
+    @property
+    def aligners(self) -> tuple[PartSpec, ...]:
+        """The aligners in the order in which they are applied."""
+        if self.aligner is None:
+            return ()
+        return self.aligner if isinstance(self.aligner, tuple) else (self.aligner,)
+
+    @property
+    def sees(self) -> dict[str, frozenset[str]]:
+        """What of a sample each encoder reads, by slot; see :func:`sees`."""
+        return {
+            slot: sees(part)
+            for slot, part in self.parts
+            if slot in ("text", "joint") or slot.startswith("views.")
+        }
 
     @property
     def text_only(self) -> bool:
-        return not self.views and self.joint is None
+        """Whether no encoder reads anything but the words."""
+        return frozenset().union(*self.sees.values()) <= {"words"}
+
+    @property
+    def losses(self) -> dict[str, list[str]]:
+        """The names of each part's losses, without views, by slot; nested parts' included."""
+        from zoo.parts import aligner_losses
+
+        own = {
+            slot: list(
+                dict.fromkeys(n for p in part.walk() for n in getattr(p.cls, "loss_names", ()))
+            )
+            for slot, part in self.parts
+        }
+        named = aligner_losses([part.cls for part in self.aligners])
+        own |= {
+            slot: list(names.values())
+            for slot, names in zip(self._aligner_slots, named, strict=True)
+        }
+        return own
+
+    @property
+    def _aligner_slots(self) -> list[str]:
+        """``aligner``, or ``aligner.0``, ``aligner.1`` … where several are listed."""
+        if isinstance(self.aligner, tuple):
+            return [f"aligner.{i}" for i in range(len(self.aligner))]
+        return ["aligner"] if self.aligner else []
 
     @property
     def parts(self) -> list[tuple[str, PartSpec]]:
-        """(slot, part) of every part, views as ``views.NAME``."""
+        """(slot, part) of every part, views as ``views.NAME``, listed aligners as ``aligner.0``."""
         named = [(slot, getattr(self, slot)) for slot in ("text", "joint")]
         named += [(f"views.{name}", part) for name, part in self.views.items()]
-        named += [(slot, getattr(self, slot)) for slot in ("aligner", "fuser", "decoder")]
+        named += zip(self._aligner_slots, self.aligners, strict=True)
+        named += [(slot, getattr(self, slot)) for slot in ("fuser", "decoder", "objective")]
         return [(slot, part) for slot, part in named if part is not None]
 
     @property
@@ -87,8 +131,26 @@ class SystemSpec:
     def resolved(self) -> dict[str, Any]:
         """All settings as plain data, without the names: equal systems resolve equally."""
         views = {name: part.resolved() for name, part in self.views.items()}
-        single = {slot: part.resolved() for slot, part in self.parts if "." not in slot}
+        single: dict[str, Any] = {
+            slot: part.resolved() for slot, part in self.parts if "." not in slot
+        }
+        if isinstance(self.aligner, tuple):
+            single["aligner"] = [part.resolved() for part in self.aligner]
         return {**single, "views": views, "loss_weights": self.loss_weights}
+
+
+def sees(part: PartSpec) -> frozenset[str]:
+    """What of a sample an encoder with its settings reads: ``words``, ``picture``, ``caption``,
+    names in ``Sample.extra``.
+
+    What nested encoders read counts, but for those inside an image encoder: it decides what it
+    hands them.
+    """
+    own = frozenset(part.cls.sees_of(part.settings))  # type: ignore[attr-defined]
+    if part.kind == "image_encoder":
+        return own
+    nested = [sees(each) for each in part.nested.values() if each.kind.endswith("_encoder")]
+    return own.union(*nested)
 
 
 def nested_kind(annotation: Any) -> str | None:
@@ -102,6 +164,7 @@ def nested_kind(annotation: Any) -> str | None:
         parts.Aligner: "aligner",
         parts.Fuser: "fuser",
         parts.Decoder: "decoder",
+        parts.Objective: "objective",
     }
     return bases.get(annotation) if isinstance(annotation, type) else None
 

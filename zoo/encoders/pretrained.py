@@ -26,11 +26,13 @@ class Pieces(NamedTuple):
     """A sentence in sub-words: one window in all but the longest sentences.
 
     ``words`` has, a word, the window that its vectors are taken from, the place of its first
-    sub-word there (counting special tokens) and how many it has.
+    sub-word there (counting special tokens) and how many it has. ``own`` is how many pieces of the
+    window are the sentence's (with its special tokens) where context stands behind them.
     """
 
     windows: list[list[int]]
     words: list[tuple[int, int, int]]
+    own: int | None = None
 
 
 def cut_windows(words: Sequence[Sequence[int]], limit: int) -> tuple[list[slice], list[int]]:
@@ -72,9 +74,13 @@ class Pretrained(TextEncoder):
     A word that the tokenizer turns into nothing gets the unknown token. In a sentence too long for
     one window, a word of more than a quarter of a window keeps that many of its first pieces, so
     that every word stands whole in some window.
+
+    Context stands behind the sentence as a second sentence does for the tokenizer, with its
+    separator and token type, as far as one window has room. A sentence that takes several windows
+    has none.
     """
 
-    def __init__(self, model: str, sentence: Sentence) -> None:
+    def __init__(self, model: str, sentence: Sentence, context: tuple[str, ...] = ()) -> None:
         super().__init__()
         from transformers import AutoConfig, AutoModel, AutoTokenizer
 
@@ -113,6 +119,28 @@ class Pretrained(TextEncoder):
         self._pad: int = self.tokenizer.pad_token_id or 0
         unknown = self.tokenizer.unk_token_id
         self._unknown: int = self._pad if unknown is None else unknown
+        self.context = context
+        if context:
+            self._separator, self._context_type = self._second_sentence(model)
+
+    def _second_sentence(self, model: str) -> tuple[list[int], int]:
+        """The pieces between two sentences, and the token type of the second."""
+        probe = self.tokenizer(
+            ["a"], ["a"], is_split_into_words=True, return_special_tokens_mask=True, verbose=False
+        )
+        ids, special = probe["input_ids"], probe["special_tokens_mask"]
+        start = special.index(1, len(self._prefix)) if 1 in special[len(self._prefix) :] else 0
+        end = special.index(0, start) if 0 in special[start:] else start
+        # what ends a sentence comes first, so that the pieces up to there are the sentence alone
+        separator = ids[start:end]
+        if separator[: len(self._suffix)] != self._suffix:
+            separator = self._suffix
+        if not separator:
+            raise ConfigError(
+                f"model `{model}` has no token between two sentences, so it can't read `context`"
+            )
+        kinds = probe.get("token_type_ids")
+        return separator, kinds[end] if kinds else 0
 
     def _positions(self, config: Any) -> int:
         """How many tokens the model can read at once."""
@@ -143,7 +171,25 @@ class Pretrained(TextEncoder):
         for pieces, window in zip(words, chosen, strict=True):
             places.append((window, start - slices[window].start, len(pieces)))
             start += len(pieces)
-        return Pieces([self._prefix + flat[s] + self._suffix for s in slices], places)
+        made = Pieces([self._prefix + flat[s] + self._suffix for s in slices], places)
+        return self._with_context(made, sample) if self.context else made
+
+    def _with_context(self, alone: Pieces, sample: Sample) -> Pieces:
+        """The sentence with the context behind it: whole fields, then a cut one, as room allows."""
+        if len(alone.windows) > 1:
+            return alone
+        own, end = alone.windows[0], len(self._suffix)
+        whole = own[: len(own) - end]
+        most = self.limit + len(self._prefix)
+        for name in self.context:
+            room = most - len(whole) - len(self._separator)
+            text = " ".join((sample.get(name) or "").split())
+            if text and room > 0:
+                ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+                whole = whole + (self._separator + ids[:room] if ids else [])
+        if len(whole) == len(own) - end:
+            return alone
+        return Pieces([whole + self._suffix], alone.words, len(own))
 
     def collate(self, rows: Sequence[Pieces]) -> dict[str, Tensor]:
         """For B sentences in W windows of at most L pieces.
@@ -151,7 +197,8 @@ class Pretrained(TextEncoder):
         Returns:
             ``input_ids``, ``attention_mask`` (W, L); ``starts`` (B, N), places in the flattened
             (W·L) states; ``pieces`` (B, N), 0 on padding; ``mask`` (B, N); ``owner`` (W,), the
-            sentence of each window; ``first`` (B,), each sentence's first window.
+            sentence of each window; ``first`` (B,), each sentence's first window. With
+            ``context`` also ``context`` (W, L), True on the pieces behind the sentence.
         """
         windows = [window for row in rows for window in row.windows]
         length = max(map(len, windows))
@@ -165,7 +212,15 @@ class Pretrained(TextEncoder):
             first.append(done)
             done += len(row.windows)
         sizes = torch.tensor(pieces, dtype=torch.long).view(len(rows), count)
+        behind: dict[str, Tensor] = {}
+        if self.context:
+            own = [row.own or len(window) for row in rows for window in row.windows]
+            sizes_of = torch.tensor([len(window) for window in windows]).unsqueeze(1)
+            place = torch.arange(length)
+            after = place >= torch.tensor(own).unsqueeze(1)
+            behind["context"] = after & (place < sizes_of)
         return {
+            **behind,
             "input_ids": torch.tensor([w + [self._pad] * (length - len(w)) for w in windows]),
             "attention_mask": torch.tensor(
                 [[1] * len(w) + [0] * (length - len(w)) for w in windows]
@@ -179,11 +234,32 @@ class Pretrained(TextEncoder):
 
     def states(self, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
         """Every piece's last state (W, L, D), and the pooler's output (W, D) where there is one."""
-        out = self.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        kinds: dict[str, Tensor] = {}
+        if "context" in inputs and self._context_type:
+            kinds["token_type_ids"] = inputs["context"].long() * self._context_type
+        out = self.model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **kinds
+        )
         return out.last_hidden_state, getattr(out, "pooler_output", None)
 
+    def alone(self, inputs: Inputs) -> Inputs:
+        if "context" not in inputs:
+            return inputs
+        real = inputs["attention_mask"] * ~inputs["context"]
+        before, after = real.shape[1], int(real.sum(dim=1).max())
+        window, place = inputs["starts"] // before, inputs["starts"] % before
+        return {
+            **{name: value for name, value in inputs.items() if name != "context"},
+            "input_ids": (inputs["input_ids"] * real + self._pad * (1 - real))[:, :after],
+            "attention_mask": real[:, :after],
+            "starts": window * after + place,
+        }
+
     def forward(self, inputs: Inputs) -> Text:
-        states, pooled = self.states(inputs)
+        return self.text(*self.states(inputs), inputs)
+
+    def text(self, states: Tensor, pooled: Tensor | None, inputs: Inputs) -> Text:
+        """The words and the sentence, from what :meth:`states` returns for the inputs."""
         mask, pieces = inputs["mask"], inputs["pieces"]
 
         def read(places: Tensor) -> Tensor:
@@ -205,7 +281,10 @@ class Pretrained(TextEncoder):
             return pooled[first]
         if self.sentence == "first":
             return states[first, 0]
-        real: Tensor = inputs["attention_mask"].unsqueeze(-1).to(states.dtype)
+        own = inputs["attention_mask"]
+        if "context" in inputs:
+            own = own * ~inputs["context"]
+        real: Tensor = own.unsqueeze(-1).to(states.dtype)
         batch, owner = first.shape[0], inputs["owner"]
         sums = states.new_zeros(batch, self.width).index_add(0, owner, (states * real).sum(1))
         counts = real.new_zeros(batch, 1).index_add(0, owner, real.sum(1))

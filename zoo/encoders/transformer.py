@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from zoo.encoders.pretrained import Pretrained, Sentence
 from zoo.encoders.scratch import Scratch
 from zoo.errors import ConfigError
-from zoo.parts import TextEncoder
+from zoo.parts import TextEncoder, context_fields
 from zoo.registry import register
 from zoo.types import Inputs, Sample, Text
 
@@ -40,9 +40,12 @@ class Transformer(TextEncoder):
             vocabulary learnt from the training split.
         sentence: the sentence vector: the first piece's state ([CLS]), the mean of all states, or
             the model's trained pooler (which only systems that use the sentence vector train).
+        context: text fields to read behind the sentence, ``caption`` or names in the sample's
+            ``extra``; one or a list.
 
     Raises:
-        ConfigError: not exactly one of ``model`` and ``scratch``; a model that can't be loaded.
+        ConfigError: not exactly one of ``model`` and ``scratch``; a model that can't be loaded; a
+            ``context`` that is no text.
     """
 
     def __init__(
@@ -52,17 +55,25 @@ class Transformer(TextEncoder):
         model: str | None = None,
         scratch: ScratchSettings | None = None,
         sentence: Sentence = "first",
+        context: str | list[str] | None = None,
     ) -> None:
         super().__init__()
         if (model is None) == (scratch is None):
             raise ConfigError("transformer: give one of `model` and `scratch`, and not both")
+        self.context = context_fields(context)
+        for name in self.context:
+            if name in ("words", "picture") or self.context.count(name) > 1:
+                raise ConfigError(
+                    f"transformer: `context` can't have `{name}`; name each text field once, "
+                    "`caption` or another text of the samples"
+                )
         self.body: TextEncoder
         if model is not None:
-            self.body = Pretrained(model, sentence)
+            self.body = Pretrained(model, sentence, self.context)
         elif sentence == "pooler":
             raise ConfigError("transformer: `scratch` has no pooler; set sentence to `first`")
         else:
-            self.body = Scratch(words, sentence, **(scratch or {}))
+            self.body = Scratch(words, sentence, self.context, **(scratch or {}))
         self.width = self.body.width
 
     def prepare(self, sample: Sample) -> Any:
@@ -70,6 +81,9 @@ class Transformer(TextEncoder):
 
     def collate(self, rows: Sequence[Any]) -> Inputs:
         return self.body.collate(rows)
+
+    def alone(self, inputs: Inputs) -> Inputs:
+        return self.body.alone(inputs)
 
     def forward(self, inputs: Inputs) -> Text:
         text: Text = self.body(inputs)

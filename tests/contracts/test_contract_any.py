@@ -11,7 +11,7 @@ import yaml
 
 from zoo import registry
 from zoo.identity import digest
-from zoo.parts import Aligner, Decoder, Fuser, ImageEncoder, JointEncoder, TextEncoder
+from zoo.parts import Aligner, Decoder, Fuser, ImageEncoder, JointEncoder, Objective, TextEncoder
 from zoo.schema import keywords, supplied, validate_part
 from zoo.yaml import Node, parse
 
@@ -22,6 +22,7 @@ BASES = {
     "aligner": Aligner,
     "fuser": Fuser,
     "decoder": Decoder,
+    "objective": Objective,
 }
 SUPPLIED = {"root", "words", "width", "fused", "text_width", "views", "types"}
 """What zoo.build passes by name."""

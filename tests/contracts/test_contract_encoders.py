@@ -62,7 +62,9 @@ def test_word_order_matters(text_encoder, read) -> None:
 
 def test_text_encoder_ignores_the_picture(text_encoder, read) -> None:
     encoder, samples = text_encoder.build().eval(), text_encoder.samples
-    blind = [replace(s, picture=None, caption=None, entities=()) for s in samples]
+    blind = [replace(s, picture=None, entities=()) for s in samples]
+    if "caption" not in type(encoder).sees_of(text_encoder.part.settings):
+        blind = [replace(s, caption=None) for s in blind]
     assert torch.equal(read(encoder, samples).tokens, read(encoder, blind).tokens)
 
 

@@ -345,6 +345,9 @@ def test_what_no_sample_has(specs: dict[str, SystemSpec]) -> None:
     )
     (found,) = problems("pasage")
     assert "`passage`" in found
+    spec = replace(text, text=part("text_encoder", "transformer", context="tags"))
+    (found,) = missing(spec, "mini", train[:1])
+    assert found.endswith("has a tags; its samples hold no text but the words")
     joint = replace(text, text=None, joint=PartSpec("joint_encoder", "blind", Blind, {}))
     (found,) = missing(joint, "mini", train[:1])
     assert "systems.bert-crf.joint: no training sample of mini has a caption; " in found

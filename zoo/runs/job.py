@@ -94,7 +94,8 @@ def missing(spec: SystemSpec, dataset: str, train: Sequence[Sample]) -> list[str
                 extra = {name for sample in train for name in sample.extra}
                 has_caption = any(sample.caption is not None for sample in train)
                 known = extra | ({"caption"} if has_caption else set())
-                problems.append(f"{problem}{near(field, known)}")
+                nothing = "; its samples hold no text but the words"
+                problems.append(problem + (near(field, known) if known else nothing))
     return problems
 
 

@@ -19,7 +19,8 @@ from statistics import median
 from typing import Any
 
 from zoo.build import read_data
-from zoo.config.read import Config, read
+from zoo.config.config import Config
+from zoo.config.read import read
 from zoo.types import Splits
 
 ROOT = Path(__file__).parents[1]

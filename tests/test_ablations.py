@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from zoo.config.ablations import Arm, Comparison
-from zoo.config.read import Config, read
+from zoo.config.ablations import set_out
+from zoo.config.config import Config
+from zoo.config.read import read
+from zoo.config.specs import Plan
 from zoo.errors import ConfigError
 from zoo.yaml import Node
 
@@ -20,19 +22,23 @@ def with_ablation(registry: Path, text: str, name: str = "study") -> Path:
     return registry
 
 
-def comparisons(registry: Path, text: str, *overrides: str) -> tuple[Comparison, ...]:
-    return studied(with_ablation(registry, text), overrides).ablations["study"].comparisons
+def comparisons(registry: Path, text: str) -> dict[str, dict[str, Plan]]:
+    """The arms by comparison and name."""
+    found: dict[str, dict[str, Plan]] = {}
+    for plan in read(with_ablation(registry, text)).ablations["study"].arms:
+        found.setdefault(plan.arm.title, {})[plan.arm.name] = plan
+    return found
 
 
 def studied(path: Path, overrides: Sequence[str]) -> Config:
     config = read(path, overrides)
-    config.study()
+    set_out(config)
     return config
 
 
-def arms(registry: Path, text: str) -> dict[str, Arm]:
-    (comparison,) = comparisons(registry, text)
-    return {arm.name: arm for arm in comparison.arms}
+def arms(registry: Path, text: str) -> dict[str, Plan]:
+    (comparison,) = comparisons(registry, text).values()
+    return comparison
 
 
 def problems(registry: Path, text: str) -> list[str]:
@@ -52,9 +58,9 @@ def test_what_is_not_said_is_that_of_the_first_suite(registry: Path) -> None:
     study = read(with_ablation(registry, "base: plain\narms: {spans: {system: spans}}"))
     study = study.ablations["study"]
     assert study.seeds == (1,)
-    assert [(p.dataset, p.system.backbone, p.recipe_name, p.suite) for p in study.plans()] == [
-        ("mini", "tiny", "quick", "ablation:study")
-    ] * 2
+    assert [
+        (p.dataset, p.system.backbone, p.recipe_name, p.arm.ablation) for p in study.plans()
+    ] == [("mini", "tiny", "quick", "study")] * 2
 
 
 def test_what_is_said_holds(registry: Path) -> None:
@@ -77,7 +83,7 @@ arms: {bioes: {decoder.scheme: BIOES}}
         )
     ).ablations["study"]
     assert (study.description, study.seeds) == ("why", (4, 5))
-    assert [comparison.dataset for comparison in study.comparisons] == ["own", "mini"]
+    assert list(dict.fromkeys(plan.dataset for plan in study.arms)) == ["own", "mini"]
     plans = study.plans()
     assert [(p.dataset, p.system.decoder.settings["scheme"], p.seed) for p in plans] == [
         (dataset, scheme, seed)
@@ -113,28 +119,30 @@ arms:
   noise: {dataset.irrelevant: 0.5}
 """,
     )
-    base = found["base"].plan
+    base = found["base"]
     assert next(iter(found)) == "base"
-    assert found["base"].overrides == ()
+    assert found["base"].arm.overrides == ()
 
-    assert found["none"].plan.system.aligner is None
-    assert found["none"].plan.overrides == ("systems.seeing.aligner=null",)
-    assert found["info_nce"].plan.system.aligner.settings["objective"] == "info_nce"
-    laid = found["laid over"].plan.system.aligner
+    assert found["none"].system.aligner == ()
+    assert found["none"].overrides == ("systems.seeing.aligner=null",)
+    assert found["info_nce"].system.aligner[0].settings["objective"] == "info_nce"
+    (laid,) = found["laid over"].system.aligner
     assert (laid.name, laid.settings["temperature"]) == ("contrastive", 1.0)
-    spans = found["spans"].plan
+    spans = found["spans"]
     assert (spans.system.name, spans.system.decoder.settings["max_width"]) == ("spans", 2)
     assert spans.overrides == ("systems.spans.decoder.max_width=2",)
-    assert found["softmax"].plan.system.decoder.name == "softmax", "another part starts afresh"
-    slow = found["slow"].plan.recipe
-    assert (slow.epochs, slow.learning_rates) == (2, {"*": 1e-3, "text.*": 1.0})
-    assert found["noise"].plan.reader.settings["irrelevant"] == 0.5
-    assert found["noise"].plan.overrides == ("datasets.mini.irrelevant=0.5",)
-    assert found["noise"].plan.dataset == "mini"
+    assert found["softmax"].system.decoder.name == "softmax", "another part starts afresh"
+    slow = found["slow"].recipe
+    assert (slow.epochs, slow.learning_rates) == (2, {"text.*": 1.0}), (
+        "replaced whole: order counts"
+    )
+    assert found["noise"].reader.settings["irrelevant"] == 0.5
+    assert found["noise"].overrides == ("datasets.mini.irrelevant=0.5",)
+    assert found["noise"].dataset == "mini"
 
     for name in ("none", "info_nce", "laid over", "softmax"):
-        assert (found[name].plan.recipe, found[name].plan.reader) == (base.recipe, base.reader)
-        assert found[name].plan.system.text == base.system.text
+        assert (found[name].recipe, found[name].reader) == (base.recipe, base.reader)
+        assert found[name].system.text == base.system.text
 
 
 def test_an_arm_is_what_the_same_overrides_on_the_command_line_are(registry: Path) -> None:
@@ -154,11 +162,11 @@ leave_one_out: [fuser, views]
 """,
     )
     assert len(found) == 11
-    for arm in found.values():
-        config = read(plain, arm.overrides)
-        assert config.spec("seeing", "tiny").resolved() == arm.plan.system.resolved()
-        assert config.recipes["quick"] == arm.plan.recipe
-        assert config.datasets["mini"].resolved() == arm.plan.reader.resolved()
+    for plan in found.values():
+        config = read(plain, plan.overrides)
+        assert config.spec("seeing", "tiny").resolved() == plan.system.resolved()
+        assert config.recipes["quick"] == plan.recipe
+        assert config.datasets["mini"].resolved() == plan.reader.resolved()
 
 
 def test_the_registry_is_left_as_it_was(registry: Path) -> None:
@@ -191,7 +199,7 @@ def test_a_grid_is_the_product(registry: Path) -> None:
         "objective=info_nce temperature=1",
         "objective=info_nce temperature=0.1",
     ]
-    last = found["objective=info_nce temperature=0.1"].plan.system.aligner.settings
+    last = found["objective=info_nce temperature=0.1"].system.aligner[0].settings
     assert (last["objective"], last["temperature"]) == ("info_nce", 0.1)
 
 
@@ -204,10 +212,10 @@ def test_last_steps_that_are_the_same_are_written_in_full(registry: Path) -> Non
 def test_leave_one_out(registry: Path) -> None:
     found = arms(registry, "base: seeing\nleave_one_out: [aligner, fuser, views]")
     assert list(found) == ["base", "without aligner", "without fuser", "without views"]
-    assert found["without aligner"].plan.system.aligner is None
-    assert found["without aligner"].plan.system.fuser is not None
-    assert found["without fuser"].plan.system.fuser is None
-    assert found["without views"].plan.system.text_only
+    assert found["without aligner"].system.aligner == ()
+    assert found["without aligner"].system.fuser is not None
+    assert found["without fuser"].system.fuser is None
+    assert found["without views"].system.text_only
 
 
 def test_across(registry: Path) -> None:
@@ -216,28 +224,28 @@ def test_across(registry: Path) -> None:
         "base: [seeing, plain]\narms: {spans: {system: spans}, slow: {recipe.epochs: 2}}\n"
         "across: {dataset.irrelevant: [0, 0.5]}",
     )
-    assert [c.title for c in found] == [
+    assert list(found) == [
         "study: seeing on mini, irrelevant=0",
         "study: seeing on mini, irrelevant=0.5",
         "study: plain on mini, irrelevant=0",
         "study: plain on mini, irrelevant=0.5",
     ]
-    for comparison in found:
-        share = float(comparison.across.partition("=")[2])
-        assert [arm.name for arm in comparison.arms] == ["base", "spans", "slow"]
-        for arm in comparison.arms:
-            assert arm.plan.reader.settings["irrelevant"] == share
-            told = any(each.startswith("datasets.mini.irrelevant=") for each in arm.overrides)
+    for title, comparison in found.items():
+        share = float(title.partition("irrelevant=")[2])
+        assert list(comparison) == ["base", "spans", "slow"]
+        for plan in comparison.values():
+            assert plan.reader.settings["irrelevant"] == share
+            told = any(each.startswith("datasets.mini.irrelevant=") for each in plan.overrides)
             assert told is (share > 0), "what is so anyway is no change"
-    assert found[3].arms[1].plan.system.name == "spans"
+    assert found["study: plain on mini, irrelevant=0.5"]["spans"].system.name == "spans"
 
 
 def test_across_a_setting_of_the_system(registry: Path) -> None:
     one, two = comparisons(
         registry, "base: seeing\nleave_one_out: [fuser]\nacross: {aligner.temperature: [0.5, 1]}"
-    )
-    assert {a.plan.system.aligner.settings["temperature"] for a in one.arms} == {0.5}
-    assert {a.plan.system.aligner.settings["temperature"] for a in two.arms} == {1.0}
+    ).values()
+    assert {p.system.aligner[0].settings["temperature"] for p in one.values()} == {0.5}
+    assert {p.system.aligner[0].settings["temperature"] for p in two.values()} == {1.0}
 
 
 def test_an_arm_that_equals_the_base_is_the_base(registry: Path) -> None:
@@ -264,7 +272,7 @@ def test_command_line_overrides_come_first(registry: Path) -> None:
     assert slow.seed == 7
     assert (slow.recipe.epochs, slow.recipe.batch_size) == (2, 2)
     assert slow.overrides == (*overrides, "recipes.quick.epochs=2")
-    changed = studied(path, ["ablations.study.arms.slow={recipe.epochs: 5}"])
+    changed = studied(path, ["ablations.study.arms={slow: {recipe.epochs: 5}}"])
     assert changed.ablations["study"].plans()[1].recipe.epochs == 5
 
 
@@ -279,7 +287,7 @@ def test_a_run_s_overrides_may_leave_an_ablation_without_sense(registry: Path) -
 def test_the_shipped_registry_s_are_valid(suite: str | None) -> None:
     config = read(Path(__file__).parents[1] / "registry.yaml")
     assert isinstance(config, Config)
-    config.study(suite=suite)
+    set_out(config, suite=suite)
     assert set(config.ablations) == set(config.root.get("ablations", Node()))
 
 

@@ -122,9 +122,8 @@ def test_aligners_in_order(
     one = replace(specs["smner"], views=narrow)
     spec = replace(one, aligner=(bottleneck, contrastive))
     assert [slot for slot, _ in spec.parts] == [
-        "text", "views.grid", "aligner.0", "aligner.1", "fuser", "decoder"
+        "text", "views.grid", "aligner", "aligner", "fuser", "decoder"
     ]  # fmt: skip
-    assert [slot for slot, _ in one.parts] == ["text", "views.grid", "aligner", "fuser", "decoder"]
     assert [each["part"] for each in spec.resolved()["aligner"]] == [
         "information_bottleneck", "contrastive"
     ]  # fmt: skip
@@ -152,8 +151,7 @@ def test_the_same_aligner_twice(
         aligner=tuple(levels),
         loss_weights={"contrastive": 0.5, "contrastive2": 0.25, "crf": 0.0},
     )
-    assert spec.losses["aligner.0"] == ["contrastive"]
-    assert spec.losses["aligner.1"] == ["contrastive2"]
+    assert spec.losses["aligner"] == ["contrastive", "contrastive2"]
     torch.manual_seed(3)
     system = build(spec, samples, tmp_path).eval()
     batch = Collator(system)(samples)
@@ -301,7 +299,7 @@ def test_two_parts_with_one_loss(
     """One would replace the other without a word: refused before and while running."""
     spec = specs["bert-crf-attention"]
     with pytest.raises(ConfigError, match="aligner and decoder both have a loss `crf`"):
-        build(replace(spec, aligner=PartSpec("aligner", "kl", Kl, {})), samples, tmp_path)
+        build(replace(spec, aligner=(PartSpec("aligner", "kl", Kl, {}),)), samples, tmp_path)
     built = build(spec, samples, tmp_path)
     system = System(built.text, dict(built.views.items()), Kl(), None, built.decoder, {})
     with pytest.raises(Exception, match="two parts have a loss `crf`"):
@@ -368,3 +366,15 @@ def test_a_joint_encoder(
     system = build(spec, samples, tmp_path)
     assert list(system.fuser.projections) == ["caption"]
     assert system(Collator(system)(samples)).losses["crf"].isfinite()
+
+
+def test_listed_aligners_in_yaml() -> None:
+    """The second one's losses have a weight of their own; a weight of no loss is an error."""
+    system = "systems.bert-crf-contrastive"
+    levels = "[{part: contrastive}, {part: contrastive, level: token}]"
+    weighted = [f"{system}.aligner={levels}", f"{system}.loss_weights={{contrastive2: 0.1}}"]
+    spec = read(REGISTRY, weighted).spec("bert-crf-contrastive", "tiny")
+    assert [each.settings["level"] for each in spec.aligner] == ["sentence", "token"]
+    assert spec.loss_weights == {"contrastive": 0.2, "contrastive2": 0.1}
+    with pytest.raises(ConfigError, match="`contrastive2`"):
+        read(REGISTRY, weighted[1:]).spec("bert-crf-contrastive", "tiny")

@@ -23,7 +23,7 @@ def spec(name: str, *changes: str) -> SystemSpec:
 def test_without_views_a_system_is_text_only(changes: list[str]) -> None:
     alone = spec("2m-ner", *changes)
     assert alone.text_only
-    assert alone.aligner is None
+    assert alone.aligner == ()
     assert alone.fuser is None
     assert alone.loss_weights == {"crf": 1.6}
 
@@ -48,9 +48,9 @@ def test_a_weight_whose_loss_is_gone_makes_no_other_system() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("smner", "loss_weights.contrastive=5", ["no part has a loss `contrastive`"]),
+        ("smner", "loss_weights.contrastive=5", ["no part lists a loss `contrastive`"]),
         ("smner", "loss_weights={kl.gird: 2}", ["`kl.gird`", "`kl.grid`"]),
-        ("bert-crf", "loss_weights={crf.grid: 2}", ["no part has a loss `crf.grid`"]),
+        ("bert-crf", "loss_weights={crf.grid: 2}", ["no part lists a loss `crf.grid`"]),
         ("bert-crf", "loss_weights={crv: 2}", ["`crv`", "`crf`"]),
     ],
 )

@@ -9,9 +9,10 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from zoo import registry
+from zoo.errors import ConfigError
 from zoo.parts import Decoder, Fuser, TextEncoder
-from zoo.schema import PartSpec, keywords, model, nested_kind, place, supplied, validate_part
-from zoo.yaml import Node, parse
+from zoo.schema import PartSpec, keywords, model, nested_kind, supplied, validate_part
+from zoo.yaml import Node, parse, place
 
 
 class Inner(BaseModel):
@@ -60,11 +61,11 @@ def check(
 ) -> tuple[Any, list[str]]:
     """The part, and what is wrong."""
     root = parse(f"systems:\n  s:\n    slot: {{part: {name}, {settings}}}\n", "r.yaml")
-    problems: list[str] = []
-    path = ("systems", "s", "slot")
-    part = validate_part(kind, root["systems"]["s"]["slot"], path, root, problems)
-    assert (part is None) == bool(problems)
-    return part, problems
+    slots = root["systems"]["s"]
+    try:
+        return validate_part(kind, slots["slot"], slots.where["slot"]), []
+    except ConfigError as error:
+        return None, list(error.problems)
 
 
 def test_who_supplies_what() -> None:
@@ -171,6 +172,6 @@ def test_mistakes_in_nested_parts(settings: str, words: list[str]) -> None:
 
 def test_places() -> None:
     root = parse("a:\n  b: 1\n", "r.yaml")
-    assert place(root, ("a", "b")) == "a.b (r.yaml:2)"
-    assert place(root, ("a", "c")) == "a.c (r.yaml:1)"
-    assert place(Node(), ("a",)) == "a"
+    assert str(place(root, ("a", "b"))) == "a.b (r.yaml:2)"
+    assert str(place(root, ("a", "c"))) == "a (r.yaml:1)", "the deepest that is there"
+    assert str(place(Node(), ("a",))) == ""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from zoo.build import build
-from zoo.config.read import Config, read
+from zoo.config.config import Config
+from zoo.config.read import read
 from zoo.data.synthetic import Synthetic
 from zoo.encoders.hub import MINILM
 from zoo.errors import ConfigError

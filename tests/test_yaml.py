@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoo.config.tree import merge
 from zoo.errors import ConfigError
-from zoo.yaml import Node, load, merge, parse, plain, where
+from zoo.yaml import Node, load, parse, place, plain
 
 SCALARS = [
     ("1e-5", 1e-5),
@@ -98,10 +99,10 @@ def test_every_key_knows_its_line() -> None:
         ("f", "unknown"): 6,
         ("a", "c", 7, "e"): 3,
     }
-    assert {path: where(root, path) for path in places} == {
+    assert {path: place(root, path).line for path in places} == {
         path: f"x.yaml:{line}" for path, line in places.items()
     }
-    assert where(root, ("unknown",)) == ""
+    assert place(root, ("unknown",)).line == ""
 
 
 MISTAKES = [
@@ -138,8 +139,8 @@ def test_all_mistakes_at_once() -> None:
 def test_anchors_and_merge_keys() -> None:
     root = parse("a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  y: 3\nc: *a\n", "x.yaml")
     assert plain(root) == {"a": {"x": 1, "y": 2}, "b": {"y": 3, "x": 1}, "c": {"x": 1, "y": 2}}
-    assert where(root, ("b", "x")) == "x.yaml:1", "where it was written"
-    assert where(root, ("b", "y")) == "x.yaml:4"
+    assert place(root, ("b", "x")).line == "x.yaml:1", "where it was written"
+    assert place(root, ("b", "y")).line == "x.yaml:4"
 
 
 def test_merge_goes_into_depth() -> None:
@@ -152,8 +153,8 @@ def test_merge_goes_into_depth() -> None:
         "keep": 0,
         "more": 5,
     }
-    assert where(merged, ("fuser", "heads")) == "changes.yaml:1"
-    assert where(merged, ("fuser", "part")) == "base.yaml:2"
+    assert place(merged, ("fuser", "heads")).line == "changes.yaml:1"
+    assert place(merged, ("fuser", "part")).line == "base.yaml:2"
     assert plain(base)["fuser"] == {"part": "f", "heads": 2}, "the base stays as it is"
 
 
@@ -182,4 +183,4 @@ def test_files(tmp_path: Path) -> None:
     root = load(file)
     assert isinstance(root, Node)
     assert plain(root) == {"a": 1, "b": "é"}
-    assert where(root, ("b",)) == "x.yaml:2"
+    assert place(root, ("b",)).line == "x.yaml:2"

@@ -90,7 +90,7 @@ def build(spec: SystemSpec, train: Iterable[Sample] | Learnt, cache: Path) -> Sy
         name: ViewSpec(view.width, view.regions) for name, view in views.items()
     }
     aligners: list[Aligner] = []
-    for part in spec.aligners:
+    for part in spec.aligner:
         aligners.append(make(part, known, cache))
         if aligners[-1].views is not None:
             known["views"] = aligners[-1].views

@@ -8,6 +8,7 @@ import); a file adds its own by ``--plugin FILE``.
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -94,7 +95,8 @@ def resolve(kind: str, name: str) -> type:
     try:
         return _registered[kind, name]
     except KeyError:
-        raise ConfigError(f"unknown {kind} `{name}`{near(name, names(kind))}") from None
+        own = "a part of your own: `--plugin FILE` or `plugins: [FILE]`"
+        raise ConfigError(f"unknown {kind} `{name}`{near(name, names(kind))} ({own})") from None
 
 
 def summary(kind: str, name: str) -> str:
@@ -127,14 +129,24 @@ def load_plugins() -> None:
                 ) from error
 
 
-def load_plugin_file(path: Path) -> None:
-    """Import one Python file as a plug-in (``--plugin FILE``). Raises ConfigError."""
+def load_plugin_file(path: Path, asked: str | None = None) -> None:
+    """Import one Python file as a plug-in.
+
+    Args:
+        asked: what names the file, for messages; None: ``--plugin FILE``.
+
+    Raises:
+        ConfigError: no such file, or what its code raises.
+    """
+    path, asked = path.resolve(), f"{asked}: {path}" if asked else f"--plugin {path}"
     name = f"zoo_plugin_{path.stem}"
+    if _plugin_files.get(name, path) != path:  # another file of this name
+        name += f"_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if not path.is_file():
-        raise ConfigError(f"--plugin {path}: no such file")
+        raise ConfigError(f"{asked}: no such file")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"--plugin {path}: not a Python file")
+        raise ConfigError(f"{asked}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -142,8 +154,8 @@ def load_plugin_file(path: Path) -> None:
     except ConfigError:
         raise
     except Exception as error:  # whatever the plug-in's own code raises
-        raise ConfigError(f"--plugin {path}: {type(error).__name__}: {error}") from error
-    _plugin_files[name] = path.resolve()
+        raise ConfigError(f"{asked}: {type(error).__name__}: {error}") from error
+    _plugin_files[name] = path
 
 
 def plugin_files() -> list[Path]:

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, get_args, get_type_hints
+from functools import cache, partial
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from typing_extensions import is_typeddict
 
-from zoo import registry
+from zoo import parts, registry
 from zoo.errors import ConfigError, near
-from zoo.yaml import Node, plain, where
+from zoo.yaml import Place, place
 
-
-class Strict(BaseModel):
-    """No unknown keys, no guessed types (an int may stand for a float)."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True
-    )
+_UNKNOWN, _SAID = "unknown_key", "said"
+_BASES: dict[Any, str] = {
+    parts.TextEncoder: "text_encoder",
+    parts.ImageEncoder: "image_encoder",
+    parts.JointEncoder: "joint_encoder",
+    parts.Aligner: "aligner",
+    parts.Fuser: "fuser",
+    parts.Decoder: "decoder",
+    parts.Objective: "objective",
+}
+_ENCODERS = ("text_encoder", "image_encoder", "joint_encoder")
 
 
 @dataclass(frozen=True)
@@ -35,13 +51,13 @@ class PartSpec:
     frozen: bool = False
 
     def resolved(self) -> dict[str, Any]:
-        """Every setting with its default filled in, as plain data: what a run's id hashes."""
+        """Every setting with its default filled in, as plain data."""
         settings = {
             key: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
             for key, value in self.settings.items()
         }
         nested = {key: part.resolved() for key, part in self.nested.items()}
-        head: dict[str, Any] = {"reader" if self.kind == "reader" else "part": self.name}
+        head: dict[str, Any] = {_key(self.kind): self.name}
         if self.frozen:
             head["frozen"] = True
         return {**head, **settings, **nested}
@@ -53,36 +69,25 @@ class PartSpec:
 
 @dataclass(frozen=True)
 class SystemSpec:
-    """A validated system under one backbone. ``aligner`` is one part or several, in order."""
+    """A validated system under one backbone. ``aligner`` holds them in order."""
 
     name: str
     backbone: str
     text: PartSpec | None
     joint: PartSpec | None
     views: dict[str, PartSpec]
-    aligner: PartSpec | tuple[PartSpec, ...] | None
+    aligner: tuple[PartSpec, ...]
     fuser: PartSpec | None
     decoder: PartSpec
+    objective: PartSpec | None
     loss_weights: dict[str, float]
     cites: tuple[str, ...] = ()
     description: str = ""
-    objective: PartSpec | None = None
-
-    @property
-    def aligners(self) -> tuple[PartSpec, ...]:
-        """The aligners in the order in which they are applied."""
-        if self.aligner is None:
-            return ()
-        return self.aligner if isinstance(self.aligner, tuple) else (self.aligner,)
 
     @property
     def sees(self) -> dict[str, frozenset[str]]:
         """What of a sample each encoder reads, by slot; see :func:`sees`."""
-        return {
-            slot: sees(part)
-            for slot, part in self.parts
-            if slot in ("text", "joint") or slot.startswith("views.")
-        }
+        return {slot: sees(part) for slot, part in self.parts if part.kind in _ENCODERS}
 
     @property
     def text_only(self) -> bool:
@@ -91,36 +96,24 @@ class SystemSpec:
 
     @property
     def losses(self) -> dict[str, list[str]]:
-        """The names of each part's losses, without views, by slot; nested parts' included."""
-        from zoo.parts import aligner_losses
-
+        """The names of each slot's losses, without views: as the system calls them."""
         own = {
             slot: list(
                 dict.fromkeys(n for p in part.walk() for n in getattr(p.cls, "loss_names", ()))
             )
             for slot, part in self.parts
         }
-        named = aligner_losses([part.cls for part in self.aligners])
-        own |= {
-            slot: list(names.values())
-            for slot, names in zip(self._aligner_slots, named, strict=True)
-        }
+        named = parts.aligner_losses([part.cls for part in self.aligner])
+        own["aligner"] = [name for names in named for name in names.values()]
         return own
 
     @property
-    def _aligner_slots(self) -> list[str]:
-        """``aligner``, or ``aligner.0``, ``aligner.1`` … where several are listed."""
-        if isinstance(self.aligner, tuple):
-            return [f"aligner.{i}" for i in range(len(self.aligner))]
-        return ["aligner"] if self.aligner else []
-
-    @property
     def parts(self) -> list[tuple[str, PartSpec]]:
-        """(slot, part) of every part, views as ``views.NAME``, listed aligners as ``aligner.0``."""
-        named = [(slot, getattr(self, slot)) for slot in ("text", "joint")]
+        """(slot, part) of every part, views as ``views.NAME``."""
+        named = [("text", self.text), ("joint", self.joint)]
         named += [(f"views.{name}", part) for name, part in self.views.items()]
-        named += zip(self._aligner_slots, self.aligners, strict=True)
-        named += [(slot, getattr(self, slot)) for slot in ("fuser", "decoder", "objective")]
+        named += [("aligner", part) for part in self.aligner]
+        named += [("fuser", self.fuser), ("decoder", self.decoder), ("objective", self.objective)]
         return [(slot, part) for slot, part in named if part is not None]
 
     @property
@@ -130,13 +123,13 @@ class SystemSpec:
 
     def resolved(self) -> dict[str, Any]:
         """All settings as plain data, without the names: equal systems resolve equally."""
-        views = {name: part.resolved() for name, part in self.views.items()}
-        single: dict[str, Any] = {
+        answer: dict[str, Any] = {
             slot: part.resolved() for slot, part in self.parts if "." not in slot
         }
-        if isinstance(self.aligner, tuple):
-            single["aligner"] = [part.resolved() for part in self.aligner]
-        return {**single, "views": views, "loss_weights": self.loss_weights}
+        if len(self.aligner) > 1:
+            answer["aligner"] = [part.resolved() for part in self.aligner]
+        views = {name: part.resolved() for name, part in self.views.items()}
+        return {**answer, "views": views, "loss_weights": self.loss_weights}
 
 
 def sees(part: PartSpec) -> frozenset[str]:
@@ -149,24 +142,131 @@ def sees(part: PartSpec) -> frozenset[str]:
     own = frozenset(part.cls.sees_of(part.settings))  # type: ignore[attr-defined]
     if part.kind == "image_encoder":
         return own
-    nested = [sees(each) for each in part.nested.values() if each.kind.endswith("_encoder")]
-    return own.union(*nested)
+    return own.union(*(sees(each) for each in part.nested.values() if each.kind in _ENCODERS))
+
+
+class Strict(BaseModel):
+    """No unknown keys, no guessed types (an int may stand for a float).
+
+    A null for what can't be null means the default, as if the key were not there.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explained(cls, value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
+        """Drop nulls that mean the default; tell unknown keys with what was probably meant."""
+        if isinstance(value, dict):
+            fields = cls.model_fields
+            value = {
+                key: item
+                for key, item in value.items()
+                if item is not None or key not in fields or _nullable(fields[key].annotation)
+            }
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise _hinted(error, cls) from None
+
+
+def _nullable(annotation: Any) -> bool:
+    return annotation is Any or type(None) in get_args(annotation)
+
+
+def _hinted(error: ValidationError, schema: type[BaseModel]) -> ValidationError:
+    """The same error with a near match behind each unknown key."""
+    details = []
+    for each in error.errors(include_url=False):
+        kind, message, loc = each["type"], each["msg"], each["loc"]
+        if kind == "extra_forbidden":
+            kind, message = _UNKNOWN, near(loc[-1], _fields(schema, loc[:-1]))
+        elif kind == "missing" and len(loc) == 1:
+            message = schema.model_fields[str(loc[0])].description or ""
+        details.append(_detail(kind, message, loc, each["input"]))
+    return ValidationError.from_exception_data(schema.__name__, details)
+
+
+def _fields(schema: type[BaseModel], loc: Iterable[Any]) -> list[str]:
+    """The keys allowed at a place inside a model, as far as annotations tell."""
+    for step in loc:
+        annotation = schema.model_fields[step].annotation if step in schema.model_fields else None
+        options = [o for o in (annotation, *get_args(annotation)) if isinstance(o, type)]
+        if typed := [o for o in options if is_typeddict(o)]:
+            return list(typed[0].__annotations__)
+        inner = [o for o in options if issubclass(o, BaseModel)]
+        if not inner:
+            return []
+        schema = inner[0]
+    return list(schema.model_fields)
+
+
+def _detail(kind: str, message: str, loc: tuple[Any, ...], got: Any) -> InitErrorDetails:
+    error = PydanticCustomError(kind, "{message}", {"message": message})
+    return InitErrorDetails(type=error, loc=loc, input=got)
+
+
+def refused(*problems: tuple[tuple[Any, ...], str]) -> ValidationError:
+    """What a validator raises: (where, message) of each problem."""
+    details = [_detail(_SAID, message, loc, None) for loc, message in problems]
+    return ValidationError.from_exception_data("zoo", details)
+
+
+def validated(kind: Any, node: Any, at: Place, context: Any = None) -> Any:
+    """``node`` as a value of the type ``kind``.
+
+    Args:
+        at: where the node was written.
+        context: handed to the validators.
+
+    Raises:
+        ConfigError: one line for each mistake, with its path, file and line.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(node, context=context)
+    except ValidationError as error:
+        raise ConfigError(*_told(error, node, at)) from None
+
+
+def _told(error: ValidationError, root: Any, start: Place) -> list[str]:
+    """One line for each mistake."""
+    answer: dict[str, None] = {}
+    wrong: dict[str, tuple[list[str], Any]] = {}
+    for each in error.errors(include_url=False):
+        loc, message = each["loc"], each["msg"]
+        at = place(root, loc, start)
+        if each["type"] == _UNKNOWN:
+            within = ".".join(at.path[:-1]) or "the top level"
+            line = f" ({at.line})" if at.line else ""
+            answer[f"unknown key `{loc[-1]}` in {within}{line}{message}"] = None
+        elif each["type"] == "missing":
+            within = str(place(root, loc[:-1], start))
+            message = f"; {message}" if message else ""
+            answer[f"{within or 'the top level'}: `{loc[-1]}` is missing{message}"] = None
+        elif each["type"] == _SAID:
+            answer[f"{at}: {message}"] = None
+        else:
+            messages, _ = wrong.setdefault(str(at), ([], each["input"]))
+            messages.append(message[0].lower() + message[1:])
+    for where, (messages, got) in wrong.items():
+        answer[f"{where}: {' or '.join(dict.fromkeys(messages))}, not {_short(got)}"] = None
+    return list(answer)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+# Parts -------------------------------------------------------------------------------------------
 
 
 def nested_kind(annotation: Any) -> str | None:
     """The kind a keyword takes a nested part of, if its annotation is a part's base class."""
-    from zoo import parts
-
-    bases: dict[Any, str] = {
-        parts.TextEncoder: "text_encoder",
-        parts.ImageEncoder: "image_encoder",
-        parts.JointEncoder: "joint_encoder",
-        parts.Aligner: "aligner",
-        parts.Fuser: "fuser",
-        parts.Decoder: "decoder",
-        parts.Objective: "objective",
-    }
-    return bases.get(annotation) if isinstance(annotation, type) else None
+    options = [o for o in (annotation, *get_args(annotation)) if isinstance(o, type)]
+    return next((_BASES[option] for option in options if option in _BASES), None)
 
 
 @cache
@@ -193,133 +293,56 @@ def supplied(cls: type) -> tuple[str, ...]:
 
 
 @cache
-def model(cls: type) -> type[Strict]:
-    """The strict pydantic model of a part's own (not nested) settings."""
-    fields: dict[str, Any] = {
-        name: hint for name, hint in keywords(cls).items() if nested_kind(hint[0]) is None
-    }
+def model(cls: type, kind: str = "decoder") -> type[Strict]:
+    """The strict pydantic model of a part's settings, its nested parts and its own name."""
+    fields: dict[str, Any] = {_key(kind): (str, ...)}
+    for name, (hint, default) in keywords(cls).items():
+        if child := nested_kind(hint):
+            what = part_of(child) | None if default is None else part_of(child)
+            fields[name] = (what, Field(default, description=f"it takes a {child}"))
+        else:
+            fields[name] = (hint, default)
+    if kind in _ENCODERS:
+        fields["frozen"] = (bool, False)
     return create_model(cls.__name__, __base__=Strict, **fields)
 
 
-def validate_part(
-    kind: str, node: Any, path: tuple[str, ...], root: Node, problems: list[str]
-) -> PartSpec | None:
-    """Validate ``{part: name, …}``; what is wrong goes to ``problems``, one line each.
+def part_of(kind: str | None) -> Any:
+    """The type of a part of a kind, ``{part: NAME, …}``; None: of any kind of encoder."""
+    return Annotated[PartSpec, PlainValidator(partial(_part, kind))]
 
-    Args:
-        path: where the node stands, for messages.
-        root: the tree to find line numbers in.
-    """
-    at, key = place(root, path), "reader" if kind == "reader" else "part"
-    if not isinstance(node, Node):
-        problems.append(f"{at}: must be a mapping `{{{key}: NAME, …}}`, not {node!r}")
-        return None
-    name = node.get(key)
+
+def _key(kind: str | None) -> Literal["part", "reader"]:
+    return "reader" if kind == "reader" else "part"
+
+
+def _part(kind: str | None, value: Any) -> PartSpec:
+    """Validate a part; only the one that is named gets imported."""
+    key = _key(kind)
+    if not isinstance(value, dict):
+        raise refused(((), f"must be a mapping `{{{key}: NAME, …}}`, not {_short(value)}"))
+    name = value.get(key)
+    if kind is None:
+        known = (each for each in _ENCODERS if name in registry.names(each))
+        kind = next(known, "text_encoder")
     if not isinstance(name, str):
-        known = ", ".join(registry.names(kind))
-        problems.append(f"{at}: `{key}` is missing; name a {kind}: {known}")
-        return None
+        there = ", ".join(registry.names(kind))
+        raise refused(((), f"`{key}` is missing; name a {kind}: {there}"))
     try:
         cls = registry.resolve(kind, name)
     except ConfigError as error:
-        problems.append(f"{place(root, (*path, key))}: {error}")
-        return None
+        raise refused(((key,), str(error))) from None
+    found = model(cls, kind).model_validate(value)
+    settings = {each: getattr(found, each) for each in type(found).model_fields if each != key}
+    frozen = settings.pop("frozen", False) if kind in _ENCODERS else False
     hints = keywords(cls)
-    own, nested, frozen, before = {}, {}, False, len(problems)
-    for name_, value in node.items():
-        child = nested_kind(hints[name_][0]) if name_ in hints else None
-        if name_ == key:
-            continue
-        if name_ == "frozen" and kind.endswith("encoder"):
-            frozen = bool(value)
-            if not isinstance(value, bool | None):
-                problems.append(f"{place(root, (*path, name_))}: must be true or false")
-        elif child:
-            part = validate_part(child, value, (*path, name_), root, problems)
-            if part:
-                nested[name_] = part
-        else:
-            own[name_] = plain(value)
-    for name_, (hint, default) in hints.items():
-        child = nested_kind(hint)
-        if child and default is ... and name_ not in node:
-            problems.append(f"{at}: `{name_}` is missing; it takes a {child}")
-    allowed = [*hints, key, *(["frozen"] if kind.endswith("encoder") else [])]
-    validated = validate(model(cls), own, path, root, problems, allowed)
-    if validated is None or len(problems) > before:
-        return None
-    settings = {name_: getattr(validated, name_) for name_ in type(validated).model_fields}
-    return PartSpec(kind, name, cls, settings, nested, frozen)
+    children = {each for each in settings if nested_kind(hints[each][0])}
+    nested = {each: settings[each] for each in children if settings[each] is not None}
+    own = {each: item for each, item in settings.items() if each not in children}
+    return PartSpec(kind, name, cls, own, nested, frozen)
 
 
-def validate(
-    schema: type[Strict],
-    value: Any,
-    path: tuple[str, ...],
-    root: Node,
-    problems: list[str],
-    allowed: list[str] | None = None,
-) -> Any:
-    """Validate plain data against a model; what is wrong goes to ``problems``.
-
-    A null for what can't be null means the default, as if the key were not there.
-    """
-    if isinstance(value, dict):
-        hints = {name: info.annotation for name, info in schema.model_fields.items()}
-        value = {k: v for k, v in value.items() if v is not None or _nullable(hints.get(k))}
-    try:
-        return schema.model_validate(value)
-    except ValidationError as error:
-        wrong: dict[tuple[Any, ...], tuple[list[str], Any]] = {}
-        for item in error.errors():
-            loc = tuple(item["loc"])
-            if item["type"] == "extra_forbidden":
-                parent = ".".join(str(step) for step in (*path, *loc[:-1])) or "the top level"
-                known = allowed if allowed and len(loc) == 1 else _fields(schema, loc[:-1])
-                line = where(root, (*path, *loc))
-                problems.append(
-                    f"unknown key `{loc[-1]}` in {parent}{f' ({line})' if line else ''}"
-                    f"{near(loc[-1], known)}"
-                )
-            elif item["type"] == "missing":
-                problems.append(f"{place(root, (*path, *loc[:-1]))}: `{loc[-1]}` is missing")
-            else:
-                messages, _ = wrong.setdefault(_trimmed(loc, value), ([], item["input"]))
-                messages.append(item["msg"][0].lower() + item["msg"][1:])
-        for loc, (messages, got) in wrong.items():
-            problems.append(f"{place(root, (*path, *loc))}: {' or '.join(messages)}, not {got!r}")
-        return None
-
-
-def _nullable(annotation: Any) -> bool:
-    return annotation in (None, Any) or type(None) in get_args(annotation)
-
-
-def _trimmed(loc: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
-    """The steps that stand in the data: pydantic adds the branches of a union."""
-    kept: list[Any] = []
-    for step in loc:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            break
-        kept.append(step)
-    return tuple(kept)
-
-
-def _fields(schema: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """The keys allowed at a place inside a model, as far as annotations tell."""
-    for step in loc:
-        annotation = schema.model_fields[step].annotation if step in schema.model_fields else None
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        inner = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-        if not inner:
-            return []
-        schema = inner[0]
-    return list(schema.model_fields)
-
-
-def place(root: Node, path: tuple[Any, ...]) -> str:
-    """``systems.smner.fuser (registry.yaml:41)``: a dotted path and its line, for messages."""
-    dotted, line = ".".join(str(step) for step in path), where(root, path)
-    return f"{dotted} ({line})" if line else dotted
+def validate_part(kind: str, node: Any, at: Place) -> PartSpec:
+    """``{part: NAME, …}`` as a part of a kind. Raises ConfigError, one line for each mistake."""
+    found: PartSpec = validated(part_of(kind), node, at)
+    return found

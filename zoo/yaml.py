@@ -9,53 +9,88 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from zoo.errors import ConfigError
 
+MOST = 200_000
+"""Values that a file may hold once its aliases are written out."""
+
 _SCALARS = (
     (re.compile(r"~|null|Null|NULL|"), lambda text: None),
     (re.compile(r"true|True|TRUE"), lambda text: True),
     (re.compile(r"false|False|FALSE"), lambda text: False),
-    (re.compile(r"[-+]?[0-9]+"), lambda text: int(text, 10)),
-    (re.compile(r"0o[0-7]+"), lambda text: int(text[2:], 8)),
-    (re.compile(r"0x[0-9a-fA-F]+"), lambda text: int(text[2:], 16)),
+    (re.compile(r"[-+]?[0-9]{1,300}"), lambda text: int(text, 10)),
+    (re.compile(r"0o[0-7]{1,300}"), lambda text: int(text[2:], 8)),
+    (re.compile(r"0x[0-9a-fA-F]{1,300}"), lambda text: int(text[2:], 16)),
     (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
     (re.compile(r"[-+]?\.(inf|Inf|INF)"), lambda text: float(text.replace(".", ""))),
     (re.compile(r"\.(nan|NaN|NAN)"), lambda text: float("nan")),
 )
 
 
+class Place(NamedTuple):
+    """Where a key was written: its path from the top, and ``registry.yaml:41``."""
+
+    path: tuple[str, ...]
+    line: str
+
+    def __str__(self) -> str:
+        dotted = ".".join(self.path)
+        return (f"{dotted} ({self.line})" if self.line else dotted) if dotted else self.line
+
+
 class Node(dict[str, Any]):
-    """A mapping that knows where each of its keys was written (``registry.yaml:41``)."""
+    """A mapping that knows where each of its keys was written."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.where: dict[str, str] = {}
+        self.where: dict[str, Place] = {}
 
-    def put(self, key: str, value: Any, where: str) -> None:
+    def put(self, key: str, value: Any, where: Place) -> None:
         self[key] = value
         self.where[key] = where
 
+    def copy(self, without: Iterable[str] = ()) -> Node:
+        """The same keys and values in a mapping of its own, except those ``without``."""
+        result, gone = Node(), set(without)
+        for key, value in self.items():
+            if key not in gone:
+                result.put(key, value, self.where[key])
+        return result
 
-def load(path: Path) -> Node:
-    """Read a YAML file whose top level is a mapping. Raises ConfigError with file and line."""
+
+def load(path: Path, name: str | None = None) -> Node:
+    """Read a YAML file whose top level is a mapping. Raises ConfigError with file and line.
+
+    Args:
+        name: what stands for the file in messages; None: the file's name.
+    """
+    name = name or path.name
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `zoo init` writes one") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: can't be read: {error}") from error
-    value = parse(text, path.name)
+    value = parse(text, name)
     if not isinstance(value, Node):
-        raise ConfigError(f"{path.name}:1: the top level must be a mapping of sections")
+        raise ConfigError(f"{name}:1: the top level must be a mapping of sections")
     return value
 
 
-def parse(text: str, name: str) -> Any:
-    """Parse YAML text; ``name`` stands for the file in messages."""
+def parse(text: str, name: str, path: tuple[str, ...] = ()) -> Any:
+    """Parse YAML text.
+
+    Args:
+        name: what stands for the file in messages.
+        path: where the value stands, if not at the top.
+
+    Raises:
+        ConfigError: with file and line.
+    """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -64,44 +99,70 @@ def parse(text: str, name: str) -> Any:
         raise ConfigError(f"{name}:{line}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
-    problems: list[str] = []
-    value = _convert(root, name, (), problems) if root else None
-    if problems:
-        raise ConfigError(*problems)
+    except RecursionError:
+        raise ConfigError(f"{name}: nested too deeply; flatten it") from None
+    reader = _Reader(name)
+    value = reader.convert(root, path, ()) if root else None
+    if reader.problems:
+        raise ConfigError(*reader.problems)
     return value
 
 
-def _convert(node: yaml.Node, name: str, above: tuple[int, ...], problems: list[str]) -> Any:
-    where = f"{name}:{node.start_mark.line + 1}"
-    if id(node) in above:
-        problems.append(f"{where}: an alias that contains itself; write the value out")
-        return None
-    above = (*above, id(node))
-    if isinstance(node, yaml.SequenceNode):
-        return [_convert(item, name, above, problems) for item in node.value]
-    if isinstance(node, yaml.MappingNode):
+class _Reader:
+    """Turns composed YAML into nodes, lists and scalars."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.problems: list[str] = []
+        self.left = MOST
+
+    def convert(self, node: yaml.Node, path: tuple[str, ...], above: tuple[int, ...]) -> Any:
+        line = self.line(node)
+        if id(node) in above:
+            self.problems.append(f"{line}: an alias that contains itself; write the value out")
+            return None
+        self.left -= 1
+        if self.left < 0:
+            raise ConfigError(
+                f"{line}: the aliases of this file stand for more than {MOST:,} values; write out "
+                "what is needed"
+            )
+        above = (*above, id(node))
+        if isinstance(node, yaml.SequenceNode):
+            return [self.convert(item, (*path, str(i)), above) for i, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, path, above)
+        assert isinstance(node, yaml.ScalarNode)
+        return _scalar(node.value) if node.style is None else node.value
+
+    def mapping(
+        self, node: yaml.MappingNode, path: tuple[str, ...], above: tuple[int, ...]
+    ) -> Node:
         result, merged = Node(), Node()
         for key, value in node.value:
-            line = f"{name}:{key.start_mark.line + 1}"
+            line = self.line(key)
             if key.tag == "tag:yaml.org,2002:merge":
-                merged = _convert(value, name, above, problems)
-                if not isinstance(merged, Node):
-                    problems.append(f"{line}: `<<` merges one mapping, e.g. `<<: *name`")
-                    merged = Node()
+                inherited = self.convert(value, path, above)
+                if isinstance(inherited, Node):
+                    merged = inherited
+                else:
+                    self.problems.append(f"{line}: `<<` merges one mapping, e.g. `<<: *name`")
             elif not isinstance(key, yaml.ScalarNode):
-                problems.append(f"{line}: a key must be text")
+                self.problems.append(f"{line}: a key must be text")
             elif key.value in result:
-                problems.append(
-                    f"{line}: duplicate key `{key.value}` (first at {result.where[key.value]}); "
-                    "remove one"
+                self.problems.append(
+                    f"{line}: duplicate key `{key.value}` (first at "
+                    f"{result.where[key.value].line}); remove one"
                 )
             else:
-                result.put(key.value, _convert(value, name, above, problems), line)
-        for inherited in [k for k in merged if k not in result]:
-            result.put(inherited, merged[inherited], merged.where[inherited])
+                inner = (*path, key.value)
+                result.put(key.value, self.convert(value, inner, above), Place(inner, line))
+        for key in [k for k in merged if k not in result]:
+            result.put(key, merged[key], merged.where[key])
         return result
-    assert isinstance(node, yaml.ScalarNode)
-    return _scalar(node.value) if node.style is None else node.value
+
+    def line(self, node: yaml.Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}"
 
 
 def _scalar(text: str) -> Any:
@@ -111,35 +172,6 @@ def _scalar(text: str) -> Any:
     return text
 
 
-def merge(base: Node, changes: Node) -> Node:
-    """``base`` with ``changes`` laid over it, in depth.
-
-    A mapping that names another ``part`` starts afresh: the old part's settings go with it.
-    """
-    result = Node()
-    for key, value in base.items():
-        result.put(key, value, base.where[key])
-    for key, value in changes.items():
-        old = result.get(key)
-        if isinstance(value, Node) and isinstance(old, Node) and not _renames(old, value):
-            value = merge(old, value)
-        result.put(key, value, changes.where[key])
-    return result
-
-
-def _renames(old: Node, new: Node) -> bool:
-    return any(key in new and new[key] != old.get(key) for key in ("part", "reader"))
-
-
-def without_nulls(node: Node) -> Node:
-    """The mapping without its keys that are null: how a slot is emptied."""
-    result = Node()
-    for key, value in node.items():
-        if value is not None:
-            result.put(key, value, node.where[key])
-    return result
-
-
 def plain(value: Any) -> Any:
     """Ordinary dicts and lists."""
     if isinstance(value, dict):
@@ -147,14 +179,23 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
-def where(root: Node, path: Iterable[Any]) -> str:
-    """Where the deepest written key on a path stands; "" where none is known."""
-    found, node = "", root
+TOP = Place((), "")
+
+
+def place(root: Any, path: Iterable[Any], at: Place = TOP) -> Place:
+    """Where the deepest key on a path was written, with what of the path lies below it.
+
+    Steps that are not in the data (pydantic names the branches of a union) are passed over.
+
+    Args:
+        at: where ``root`` itself was written.
+    """
+    found, node = at, root
     for step in path:
         if isinstance(node, Node) and step in node.where:
             found, node = node.where[step], node[step]
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+        elif isinstance(node, dict) and step in node:
             node = node[step]
-        else:
-            break
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            found, node = found._replace(path=(*found.path, str(step))), node[step]
     return found

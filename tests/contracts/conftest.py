@@ -22,7 +22,7 @@ from zoo.data.synthetic import Synthetic
 from zoo.parts import Aligner, Decoder, Encoder, Fuser, ViewSpec
 from zoo.schema import PartSpec, validate_part
 from zoo.types import Entity, Sample, Text, Units, View, Views
-from zoo.yaml import Node, parse
+from zoo.yaml import Place, parse
 
 # Settings as they stand in YAML; $name stands for a folder that a fixture of that name writes.
 EXAMPLES: dict[tuple[str, str], list[str]] = {
@@ -129,9 +129,7 @@ def _example(request: pytest.FixtureRequest, samples: list[Sample], cache: Path)
         text = text.replace(f"${word}", str(request.getfixturevalue(word)))
     key = "reader" if kind == "reader" else "part"
     node = parse(f"part: {{{key}: {name}, {text}}}", "example.yaml")["part"]
-    problems: list[str] = []
-    part = validate_part(kind, node, ("part",), Node(), problems)
-    assert part is not None, problems
+    part = validate_part(kind, node, Place(("part",), "example.yaml"))
     known = {
         "root": cache,
         "words": Counter(word for sample in samples for word in sample.words),

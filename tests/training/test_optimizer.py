@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from zoo.config.read import Recipe
+from zoo.config.specs import Recipe
 from zoo.errors import ConfigError
 from zoo.training.optimizer import make_optimizer, make_schedule
 

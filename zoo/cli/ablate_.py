@@ -2,105 +2,75 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import (
-    DATA,
-    JOBS,
-    OVERRIDE,
-    PLUGIN,
-    REGISTRY,
-    RESULTS,
-    data_root,
-    load_config,
-    many,
-    results_root,
-)
+from zoo.cli.options import Execution, Source, execution, many, seeds, source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
-    from zoo.config.ablations import Arm, Comparison, Study
-    from zoo.config.read import Config
+    from zoo.config.config import Config
+    from zoo.config.specs import Study
     from zoo.results.store import Store
     from zoo.results.tables import Table
-    from zoo.runs.job import Job, Rerun
+    from zoo.runs.job import Job
 
-    ByArm = list[tuple[Comparison, list[tuple[Arm, list[Job]]]]]
+    Comparisons = dict[str, dict[str, list[Job]]]  # by title, by arm
 
 
 @click.command("ablate")
-@REGISTRY
+@source()
 @many("ablation", "Only this ablation. Repeatable.")
 @click.option(
     "--suite",
     metavar="SUITE",
     help="Take datasets, seeds, backbone and recipe from this suite (default: the first one).",
 )
-@many("seed", "Make runs of this seed only. Repeatable.", click.IntRange(min=0))
-@OVERRIDE
-@click.option("--dry-run", is_flag=True, help="Check everything, list the arms; train nothing.")
-@click.option(
-    "--rerun",
-    type=click.Choice(["missing", "always", "never"]),
-    default="missing",
-    show_default=True,
-    help="Which runs to make although they are stored.",
-)
-@JOBS
-@DATA
-@RESULTS
-@PLUGIN
+@seeds("Make runs of this seed only. Repeatable.")
+@execution()
 def command(
-    registry: Path,
     ablations: tuple[str, ...],
     suite: str | None,
     seeds: tuple[int, ...],
-    overrides: tuple[str, ...],
-    dry_run: bool,
-    rerun: Rerun,
-    workers: int | None,
-    data: Path | None,
-    results: Path | None,
-    plugins: tuple[Path, ...],
+    source: Source,
+    execution: Execution,
 ) -> int:
     """Compare the arms of REGISTRY's ablations with their bases; print and write the tables."""
     from zoo.cli.report import make_console
 
     console = make_console()
-    config = load_config(registry, overrides, plugins)
-    if overrides or suite is not None:
-        config.study(ablations, suite)
-    studies = choose(config, ablations, seeds)
+    config = source.load()
+    studies = choose(config, ablations, suite)
 
     from zoo.cli.runs import carry_out
     from zoo.results.plots import write_bars
-    from zoo.results.store import Store
     from zoo.results.writers import render, write
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs, pending
 
-    plans = [plan for study in studies for plan in study.plans()]
-    loaded = load_datasets(plans, data_root(data, registry))
-    store = Store(results_root(results, registry))
-    jobs = unique(make_jobs(plans, loaded), store)
-    made = iter(jobs)
-    sorted_out = [(study, by_arm(study, made)) for study in studies]
-    wanted = [job for job in jobs if not seeds or job.seed in seeds]
-    if dry_run:
-        return rehearse(sorted_out, wanted, pending(wanted, store, rerun), console)
-    failed = carry_out(wanted, store, console, rerun, workers)
+    wider = [
+        (study, [plan.under(seed) for plan in study.arms for seed in {**dict.fromkeys(study.seeds),
+                                                                     **dict.fromkeys(seeds)}])
+        for study in studies
+    ]  # fmt: skip
+    store = execution.store(source.registry)
+    loaded = load_datasets([plan for _, plans in wider for plan in plans], source.root)
+    sorted_out = [(study, by_arm(make_jobs(plans, loaded))) for study, plans in wider]
+    jobs = [job for _, found in sorted_out for arms in found.values() for runs in arms.values()
+            for job in runs]  # fmt: skip
+    chosen = unique(jobs, store)
+    wanted = [job for job in chosen.values() if not seeds or job.seed in seeds]
+    if execution.dry_run:
+        return rehearse(sorted_out, wanted, pending(wanted, store, execution.rerun), console)
+    failed = carry_out(wanted, store, console, execution.rerun, execution.workers)
     folder = store.root / "ablations"
-    for study, arms in sorted_out:
-        tables = tables_of(arms, config, store)
+    for study, comparisons in sorted_out:
+        tables = tables_of(comparisons, chosen, config, store)
         heading = f"{study.name}: {study.description}" if study.description else study.name
         name = f"{study.name}-{suite}" if suite else study.name
         write(tables, folder, name, heading)
@@ -112,69 +82,69 @@ def command(
     return 1 if failed else 0
 
 
-def choose(config: Config, names: Sequence[str], seeds: Sequence[int]) -> list[Study]:
-    """The ablations asked for, all where none is; tables show further seeds beside their own.
+def choose(config: Config, names: Sequence[str], suite: str | None) -> list[Study]:
+    """The ablations asked for, all where none is. Raises ConfigError: there is none."""
+    from zoo.config.ablations import set_out
+    from zoo.errors import ConfigError
 
-    Raises:
-        ConfigError: there is none, or none of such a name.
-    """
-    from zoo.errors import ConfigError, near
-
-    if not config.ablations:
+    if not config.written:
         raise ConfigError(f"{config.path}: no section `ablations`; docs/design.md shows one")
-    problems = [
-        f"--ablation {name}: unknown{near(name, config.ablations)}"
-        for name in names
-        if name not in config.ablations
-    ]
-    if problems:
-        raise ConfigError(*problems)
-    chosen = [config.ablations[name] for name in dict.fromkeys(names or config.ablations)]
-    return [replace(study, seeds=tuple(dict.fromkeys((*study.seeds, *seeds)))) for study in chosen]
+    if suite is not None or not all(name in config.ablations for name in names or config.written):
+        set_out(config, names, suite)
+    return [config.ablations[name] for name in dict.fromkeys(names or config.written)]
 
 
-def unique(jobs: Sequence[Job], store: Store) -> list[Job]:
-    """The jobs with one in place of all that are the same run under several systems' names."""
+def unique(jobs: Sequence[Job], store: Store) -> dict[str, Job]:
+    """By id, one job for all that are the same run under several systems' names."""
     chosen: dict[str, Job] = {}
     for job in jobs:
         if job.id not in chosen or (store.complete(job) and not store.complete(chosen[job.id])):
             chosen[job.id] = job
-    return [chosen[job.id] for job in jobs]
+    return chosen
 
 
-def by_arm(study: Study, jobs: Iterator[Job]) -> ByArm:
-    """An ablation's jobs, taken off in the order of its plans."""
-    return [
-        (comparison, [(arm, list(islice(jobs, len(study.seeds)))) for arm in comparison.arms])
-        for comparison in study.comparisons
-    ]
+def by_arm(jobs: Sequence[Job]) -> Comparisons:
+    """An ablation's jobs by comparison and arm, in the order of its plans."""
+    found: Comparisons = {}
+    for job in jobs:
+        assert job.plan.arm is not None, "an ablation's plans have an arm"
+        found.setdefault(job.plan.arm.title, {}).setdefault(job.plan.arm.name, []).append(job)
+    return found
 
 
-def tables_of(arms: ByArm, config: Config, store: Store) -> list[Table]:
+def tables_of(
+    comparisons: Comparisons, chosen: dict[str, Job], config: Config, store: Store
+) -> list[Table]:
     """An ablation's tables, from the runs that are there."""
     from zoo.evaluation.predictions import read_predictions
     from zoo.results.ablations import Outcome, ablation_tables
 
     read = cache(read_predictions)  # the base's are needed once an arm
     tables = []
-    for comparison, members in arms:
+    for title, arms in comparisons.items():
+        arm = next(iter(arms.values()))[0].plan.arm
+        assert arm is not None, "an ablation's plans have an arm"
         facts = {
-            "ablation": comparison.ablation,
-            "base": comparison.base,
-            "dataset": comparison.dataset,
-            "across": comparison.across,
+            "ablation": arm.ablation,
+            "base": arm.base,
+            "dataset": arm.dataset,
+            "across": arm.across,
             "overrides": " ".join(config.overrides),
         }
         outcomes = [
             Outcome(
-                arm.name,
+                name,
                 jobs[0].data.fingerprint,
-                [store.read(job) for job in jobs if store.complete(job)],
+                [
+                    store.read(made)
+                    for made in (chosen[job.id] for job in jobs)
+                    if store.complete(made)
+                ],
             )
-            for arm, jobs in members
+            for name, jobs in arms.items()
         ]
         tables += ablation_tables(
-            comparison.title,
+            title,
             {key: fact for key, fact in facts.items() if fact},
             outcomes,
             lambda run: read(store.folder(run) / "predictions.test.jsonl"),
@@ -183,7 +153,10 @@ def tables_of(arms: ByArm, config: Config, store: Store) -> list[Table]:
 
 
 def rehearse(
-    studies: list[tuple[Study, ByArm]], jobs: Sequence[Job], todo: Sequence[Job], console: Console
+    studies: list[tuple[Study, Comparisons]],
+    jobs: Sequence[Job],
+    todo: Sequence[Job],
+    console: Console,
 ) -> int:
     """``--dry-run``: build what would be run, list the arms with their overrides, and the runs."""
     from zoo.runs.run import check
@@ -191,17 +164,17 @@ def rehearse(
     check(todo)
     missing = {job.id for job in todo}
     lines = []
-    for study, comparisons in studies:
-        seeds = f"{'seed' if len(study.seeds) == 1 else 'seeds'} {', '.join(map(str, study.seeds))}"
-        for comparison, members in comparisons:
-            lines.append(f"{comparison.title}, {seeds}:")
-            for arm, runs in members:
+    for _, comparisons in studies:
+        for title, arms in comparisons.items():
+            seeds = [str(job.seed) for job in next(iter(arms.values()))]
+            lines.append(f"{title}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}:")
+            for name, runs in arms.items():
+                arm, system = runs[0].plan.arm, runs[0].system
                 count = sum(job.id in missing for job in runs)
-                changes = " ".join(arm.overrides) or "as it is"
-                if arm.plan.system.name != comparison.base:
-                    changes = f"{arm.plan.system.name}: {changes}"
-                lines.append(f"  {arm.name}: {changes}; {count} of {len(runs)} to run")
-    total = len({job.id for job in jobs})
-    lines.append(f"would run {len(missing)} of {total} runs")
+                changes = " ".join(arm.overrides if arm else ()) or "as it is"
+                if arm and system != arm.base:
+                    changes = f"{system}: {changes}"
+                lines.append(f"  {name}: {changes}; {count} of {len(runs)} to run")
+    lines.append(f"would run {len(missing)} of {len(jobs)} runs")
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return 0

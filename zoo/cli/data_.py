@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import DATA, OVERRIDE, PLUGIN, REGISTRY_OPTION, data_root, load_config
+from zoo.cli.options import Source, source
 from zoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from zoo.config.read import Config
+    from zoo.config.config import Config
     from zoo.schema import PartSpec
     from zoo.types import Splits
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
-
-
-def shared(function: F) -> F:
-    """The options of every sub-command."""
-    for option in (PLUGIN, OVERRIDE, DATA, REGISTRY_OPTION):
-        function = option(function)
-    return function
 
 
 @click.group("data")
@@ -35,17 +26,15 @@ def command() -> None:
 
 
 @command.command("list")
-@shared
-def list_(
-    registry: Path, data: Path | None, overrides: tuple[str, ...], plugins: tuple[Path, ...]
-) -> None:
+@source(as_option=True)
+def list_(source: Source) -> None:
     """List the datasets: reader, path, and what is there.
 
     A dataset that is absent or broken is listed with the reason; the exit code is 0.
     """
     from zoo.build import read_data
 
-    config, root = load_config(registry, overrides, plugins), data_root(data, registry)
+    config, root = source.load(required=["datasets"]), source.root
     rows = []
     for name, part in config.datasets.items():
         state = _absent(part, root)
@@ -64,14 +53,11 @@ def list_(
 @command.command("stats")
 @NAMES
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@shared
+@source(as_option=True)
 def stats_(
     names: tuple[str, ...],
     as_json: bool,
-    registry: Path,
-    data: Path | None,
-    overrides: tuple[str, ...],
-    plugins: tuple[Path, ...],
+    source: Source,
 ) -> None:
     """Count what datasets hold.
 
@@ -80,7 +66,7 @@ def stats_(
     """
     import json
 
-    config, root = load_config(registry, overrides, plugins), data_root(data, registry)
+    config, root = source.load(required=["datasets"]), source.root
     counted: dict[str, dict[str, Any]] = {}
 
     def show(name: str, part: PartSpec, splits: Splits) -> None:
@@ -98,13 +84,10 @@ def stats_(
 
 @command.command("check")
 @NAMES
-@shared
+@source(as_option=True)
 def check_(
     names: tuple[str, ...],
-    registry: Path,
-    data: Path | None,
-    overrides: tuple[str, ...],
-    plugins: tuple[Path, ...],
+    source: Source,
 ) -> None:
     """Say what is odd about datasets, a line a finding.
 
@@ -114,7 +97,7 @@ def check_(
     """
     from zoo.data.check import check
 
-    config, root = load_config(registry, overrides, plugins), data_root(data, registry)
+    config, root = source.load(required=["datasets"]), source.root
 
     def show(name: str, part: PartSpec, splits: Splits) -> None:
         for finding in check(splits) or ["nothing odd"]:

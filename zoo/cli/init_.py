@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-import zoo
 from zoo.errors import ConfigError
 
 
@@ -18,16 +17,11 @@ def command(folder: Path, force: bool) -> None:
     target = folder / "registry.yaml"
     if target.exists() and not force:
         raise ConfigError(f"{target} exists already; --force overwrites it")
+    from zoo.config.read import shipped
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         target.write_text(shipped().read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{target}: can't be written: {error.strerror}") from error
     click.echo(f"wrote {target}; next: zoo run {target}")
-
-
-def shipped() -> Path:
-    """The registry that comes with the package: inside a wheel, or beside it in a checkout."""
-    package = Path(zoo.__file__).parent
-    inside = package / "registry.yaml"
-    return inside if inside.exists() else package.parent / "registry.yaml"

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zoo.config.config import Config
+    from zoo.results.store import Store
+    from zoo.runs.job import Rerun
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,15 +28,16 @@ PLUGIN = click.option(
     type=click.Path(path_type=Path),
     help="A Python file that registers further parts. Repeatable.",
 )
-OVERRIDE = click.option(
+_OVERRIDE = click.option(
     "-o",
     "--override",
     "overrides",
     multiple=True,
     metavar="PATH=VALUE",
-    help="Change a setting, e.g. -o systems.bert-crf.decoder.scheme=BIOES. Repeatable.",
+    help="Change a setting, e.g. -o systems.bert-crf.decoder.scheme=BIOES, or add an entry, e.g. "
+    "-o 'datasets.mine={reader: bio, path: mine}'. Repeatable.",
 )
-DATA = click.option(
+_DATA = click.option(
     "--data",
     metavar="DIR",
     envvar="ZOO_DATA",
@@ -42,16 +50,26 @@ RESULTS = click.option(
     type=click.Path(path_type=Path),
     help="Where runs and tables go (default: results/ beside the YAML file).",
 )
-JOBS = click.option(
+_JOBS = click.option(
     "--jobs",
     "workers",
     metavar="N",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=1024),
     help="How many runs go on at once (default: as many as there are cores for, by the recipe's "
     "`threads`; 1 where it has none, and on a GPU).",
 )
-REGISTRY = click.argument("registry", default="registry.yaml", type=click.Path(path_type=Path))
-REGISTRY_OPTION = click.option(
+_DRY_RUN = click.option(
+    "--dry-run", is_flag=True, help="Check everything and estimate the cost; train nothing."
+)
+_RERUN = click.option(
+    "--rerun",
+    type=click.Choice(["missing", "always", "never"]),
+    default="missing",
+    show_default=True,
+    help="Which runs to make although they are stored.",
+)
+_REGISTRY = click.argument("registry", default="registry.yaml", type=click.Path(path_type=Path))
+_REGISTRY_OPTION = click.option(
     "--registry",
     default="registry.yaml",
     show_default=True,
@@ -61,6 +79,79 @@ REGISTRY_OPTION = click.option(
 )
 
 
+@dataclass(frozen=True)
+class Source:
+    """A registry on the command line, with the overrides, plug-ins and data that go with it."""
+
+    registry: Path
+    overrides: tuple[str, ...]
+    plugins: tuple[Path, ...]
+    data: Path | None
+
+    def load(self, required: Sequence[str] | None = None) -> Config:
+        """Plug-ins, then the registry. Raises ConfigError."""
+        from zoo.config.read import REQUIRED, read
+        from zoo.registry import load_plugin_file
+
+        for plugin in self.plugins:
+            load_plugin_file(plugin)
+        return read(self.registry, self.overrides, REQUIRED if required is None else required)
+
+    @property
+    def root(self) -> Path:
+        """The folder that data paths are relative to. Raises ConfigError: it does not exist."""
+        if self.data is not None and not self.data.is_dir():
+            source = "ZOO_DATA" if os.environ.get("ZOO_DATA") == str(self.data) else "--data"
+            raise ConfigError(f"{source} {self.data}: no such folder")
+        return self.data if self.data is not None else self.registry.resolve().parent
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How runs are to be made, and where they go."""
+
+    dry_run: bool
+    rerun: Rerun
+    workers: int | None
+    results: Path | None
+
+    def store(self, registry: Path) -> Store:
+        """Where runs and tables go. Raises ConfigError where nothing can be written."""
+        from zoo.results.store import Store
+
+        root = self.results if self.results is not None else registry.resolve().parent / "results"
+        there = next(path for path in (root, *root.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise ConfigError(f"--results {root}: {there} is no folder that can be written to")
+        return Store(root)
+
+
+def source(as_option: bool = False) -> Callable[[F], F]:
+    """Give a command its registry (an argument, or ``--registry``), ``-o``, ``--plugin`` and
+    ``--data``, handed over as one ``source``."""
+    registry = _REGISTRY_OPTION if as_option else _REGISTRY
+    return _bundle("source", Source, registry, _OVERRIDE, _DATA, PLUGIN)
+
+
+def execution() -> Callable[[F], F]:
+    """Give a command the options of making runs, handed over as one ``execution``."""
+    return _bundle("execution", Execution, _DRY_RUN, _RERUN, _JOBS, RESULTS)
+
+
+def _bundle(name: str, kind: type[Any], *options: Callable[[F], F]) -> Callable[[F], F]:
+    def bundle(function: F) -> F:
+        @wraps(function)
+        def command(**given: Any) -> Any:
+            fields = {each: given.pop(each) for each in kind.__dataclass_fields__}
+            return function(**given, **{name: kind(**fields)})
+
+        for option in reversed(options):
+            command = option(command)
+        return command  # type: ignore[return-value]
+
+    return bundle
+
+
 def many(name: str, help: str, type: Any = str) -> Callable[[F], F]:
     """A repeatable option ``--NAME``, handed over as ``NAMEs``."""
     return click.option(
@@ -68,28 +159,6 @@ def many(name: str, help: str, type: Any = str) -> Callable[[F], F]:
     )
 
 
-def load_config(registry: Path, overrides: tuple[str, ...], plugins: tuple[Path, ...]) -> Any:
-    """Plug-ins, then the registry. Raises ConfigError."""
-    from zoo.config.read import read
-    from zoo.registry import load_plugin_file
-
-    for plugin in plugins:
-        load_plugin_file(plugin)
-    return read(registry, overrides)
-
-
-def data_root(data: Path | None, registry: Path) -> Path:
-    """The folder data paths are relative to. Raises ConfigError where it does not exist."""
-    if data is not None and not data.is_dir():
-        source = "ZOO_DATA" if os.environ.get("ZOO_DATA") == str(data) else "--data"
-        raise ConfigError(f"{source} {data}: no such folder")
-    return data if data is not None else registry.resolve().parent
-
-
-def results_root(results: Path | None, registry: Path) -> Path:
-    """Where runs and tables go. Raises ConfigError where nothing can be written."""
-    root = results if results is not None else registry.resolve().parent / "results"
-    there = next(path for path in (root, *root.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ConfigError(f"--results {root}: {there} is no folder that can be written to")
-    return root
+def seeds(help: str) -> Callable[[F], F]:
+    """The repeatable option ``--seed``, handed over as ``seeds``."""
+    return many("seed", help, click.IntRange(min=0, max=2**32 - 1))

@@ -118,10 +118,7 @@ class ConsoleReport:
 
 def _arm(job: Job) -> str:
     """What makes a run an arm of an ablation: its last override, as `` (aligner=null)``."""
-    changes = job.plan.overrides
-    if not changes or not job.plan.suite.startswith("ablation:"):
-        return ""
-    return f" ({changes[-1].removeprefix(f'systems.{job.system}.')})"
+    return f" ({job.plan.arm.name})" if job.plan.arm else ""
 
 
 def _key(job: Job) -> Key:

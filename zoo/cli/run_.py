@@ -2,85 +2,57 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import (
-    DATA,
-    JOBS,
-    OVERRIDE,
-    PLUGIN,
-    REGISTRY,
-    RESULTS,
-    data_root,
-    load_config,
-    many,
-    results_root,
-)
+from zoo.cli.options import Execution, Source, execution, many, seeds, source
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
+    from zoo.config.config import Config
     from zoo.results.store import Store
     from zoo.runs.datasets import Dataset
     from zoo.runs.job import Job, Rerun
 
 
 @click.command("run")
-@REGISTRY
+@source()
 @click.option("--suite", metavar="SUITE", help="The suite to run (default: the first one).")
 @many("system", "Only this system (any of the registry's). Repeatable.")
 @many("dataset", "Only this dataset. Repeatable.")
-@many("seed", "Only this seed. Repeatable.", click.IntRange(min=0))
-@OVERRIDE
-@click.option(
-    "--dry-run", is_flag=True, help="Check everything and push one batch through; train nothing."
-)
-@click.option(
-    "--rerun",
-    type=click.Choice(["missing", "always", "never"]),
-    default="missing",
-    show_default=True,
-    help="Which runs to make although they are stored.",
-)
-@JOBS
-@DATA
-@RESULTS
-@PLUGIN
+@seeds("Only this seed. Repeatable.")
+@execution()
 def command(
-    registry: Path,
     suite: str | None,
     systems: tuple[str, ...],
     datasets: tuple[str, ...],
     seeds: tuple[int, ...],
-    overrides: tuple[str, ...],
-    dry_run: bool,
-    rerun: Rerun,
-    workers: int | None,
-    data: Path | None,
-    results: Path | None,
-    plugins: tuple[Path, ...],
+    source: Source,
+    execution: Execution,
 ) -> int:
     """Train and score the systems of REGISTRY (registry.yaml); print the leaderboard."""
     from zoo.cli.report import make_console
 
     console = make_console()
-    config = load_config(registry, overrides, plugins)
+    config = source.load()
+    if config.own and suite is None:
+        console.print(choose(config, source.root), highlight=False, markup=False, soft_wrap=True)
     plans = config.plan(suite, systems, datasets, seeds)
 
     from zoo.cli.runs import carry_out
-    from zoo.results.store import Store
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs
 
-    loaded = load_datasets(plans, data_root(data, registry))
+    loaded = load_datasets(plans, source.root)
     jobs = make_jobs(plans, loaded)
-    store = Store(results_root(results, registry))
-    if dry_run:
-        return rehearse(jobs, store, console, rerun)
-    failed = carry_out(jobs, store, console, rerun, workers)
+    store = execution.store(source.registry)
+    if execution.dry_run:
+        return try_out(jobs, store, console, execution.rerun)
+    failed = carry_out(jobs, store, console, execution.rerun, execution.workers)
 
     from zoo.results.leaderboard import leaderboard
     from zoo.results.writers import render, write
@@ -95,35 +67,53 @@ def command(
     return 1 if failed else 0
 
 
-def rehearse(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> int:
-    """``--dry-run``: the first sample of each dataset, one batch through each system, the plan."""
-    import torch
+def choose(config: Config, root: Path) -> str:
+    """Give a file that only names datasets a suite; what was chosen, in a sentence."""
+    from zoo.config.own import add_suite
+    from zoo.runs.datasets import load_dataset
 
+    samples = [
+        sample
+        for name in config.own
+        for sample in load_dataset(name, config.datasets[name], root).splits["train"]
+    ]
+    sees = ("picture", "caption")
+    return add_suite(
+        config, {each for each in sees if any(getattr(s, each) is not None for s in samples)}
+    )
+
+
+def try_out(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> int:
+    """``--dry-run``: the first sample of each dataset, one step of each system, the cost."""
     from zoo.runs.job import pending, variants
-    from zoo.runs.run import prepare
+    from zoo.runs.rehearsal import rehearse
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     for data in {(job.dataset, job.data.fingerprint): job.data for job in jobs}.values():
         show_sample(data, console)
-    for job in variants(jobs):
-        trainer = prepare(job)
-        samples = job.data.splits["train"][: job.plan.recipe.batch_size]
-        with torch.no_grad():
-            losses = trainer.system(trainer.batch(samples)).losses
-        found = trainer.predict(samples)
-        terms = ", ".join(f"{name} {value.item():.4f}" for name, value in losses.items())
-        console.print(
-            f"{job.system} on {job.dataset}: one batch of {len(samples)} passes; {terms}; "
-            f"{sum(map(len, found))} entities decoded",
-            highlight=False,
-            soft_wrap=True,
-        )
     todo = pending(jobs, store, rerun)
-    console.print(f"would run {len(todo)} of {len(jobs)} runs:", highlight=False)
+    seconds, size = 0.0, 0
+    for job in variants(jobs):
+        found = rehearse(job)
+        terms = ", ".join(f"{name} {value:.4f}" for name, value in found.losses.items())
+        say(
+            f"{job.system} on {job.dataset}: one batch of {found.samples} passes; {terms}; "
+            f"{found.decoded} entities decoded"
+        )
+        if found.without_gradient:
+            say(f"  parameters without a gradient: {', '.join(found.without_gradient)}")
+        runs = sum(each.config == job.config and each.dataset == job.dataset for each in todo)
+        seconds, size = seconds + runs * found.seconds, size + runs * found.size
+    say(f"would run {len(todo)} of {len(jobs)} runs:")
     for job in todo:
         epochs = job.plan.recipe.epochs
-        console.print(
-            f"  {job.system} on {job.dataset}, seed {job.seed}, at most {epochs} epochs",
-            highlight=False,
+        say(f"  {job.system} on {job.dataset}, seed {job.seed}, at most {epochs} epochs")
+    if todo:
+        say(
+            f"about {seconds / 3600:.2f} hours of computing (one step of each system, multiplied; "
+            f"several runs at once take less) and {size / 1e6:,.0f} MB of weights"
         )
     return 0
 

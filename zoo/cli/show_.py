@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import DATA, OVERRIDE, PLUGIN, REGISTRY_OPTION, data_root, load_config
+from zoo import registry
+from zoo.cli.options import Source, source
 from zoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from zoo.config.read import Config
+    from zoo.config.config import Config
     from zoo.schema import SystemSpec
 
 
 @click.command("show")
 @click.argument("name")
-@REGISTRY_OPTION
+@source(as_option=True)
 @click.option("--backbone", metavar="NAME", help="Its encoders (default: the first suite's).")
-@OVERRIDE
-@DATA
-@PLUGIN
-def command(
-    name: str,
-    registry: Path,
-    backbone: str | None,
-    overrides: tuple[str, ...],
-    data: Path | None,
-    plugins: tuple[Path, ...],
-) -> None:
-    """Show system NAME: resolved YAML, parts with documentation and citations, parameters."""
+def command(name: str, backbone: str | None, source: Source) -> None:
+    """Show a system (resolved YAML, parts, citations, parameters), or a part and its settings."""
     import inspect
 
     import yaml
 
     from zoo.errors import near
 
-    config = load_config(registry, overrides, plugins)
+    config = source.load()
     if name not in config.systems:
-        raise ConfigError(f"unknown system `{name}`{near(name, config.systems)}")
+        kinds = [kind for kind in registry.KINDS if name in registry.names(kind)]
+        if not kinds:
+            known = [*config.systems, *(n for kind in registry.KINDS for n in registry.names(kind))]
+            raise ConfigError(f"unknown system or part `{name}`{near(name, known)}")
+        for kind in kinds:
+            show_part(kind, name)
+        return
     backbone = backbone or _usual_backbone(config, name)
     if backbone not in config.backbones:
         raise ConfigError(f"--backbone {backbone}: unknown{near(backbone, config.backbones)}")
@@ -55,7 +52,56 @@ def command(
             summary = inspect.cleandoc(each.cls.__doc__ or "").replace("\n", "\n    ")
             click.echo(f"{slot}: {each.name} ({each.cls.__module__}.{each.cls.__name__})")
             click.echo(f"    {summary}\n")
-    _parameters(config, spec, data_root(data, registry))
+    _parameters(config, spec, source.root)
+
+
+def show_part(kind: str, name: str) -> None:
+    """What a part is for, and each of its settings: type, default, meaning, an example."""
+    import inspect
+    import re
+
+    from zoo.schema import keywords
+
+    cls = registry.resolve(kind, name)
+    text, _, rest = inspect.cleandoc(cls.__doc__ or "").partition("\nArgs:\n")
+    arguments = rest.partition("\nRaises:\n")[0]
+    meaning = dict(re.findall(r"^    (\w+): ((?:.|\n(?!    \w+: ))*)", arguments, re.MULTILINE))
+    click.echo(f"{kind} {name} ({cls.__module__}.{cls.__name__})\n{text.strip()}\n\nsettings:")
+    for key, (hint, default) in keywords(cls).items():
+        given = "required" if default is ... else f"default {default!r}"
+        click.echo(f"  {key}: {_type(hint)}, {given}")
+        if key in meaning:
+            click.echo(f"      {' '.join(meaning[key].split())}")
+    if not keywords(cls):
+        click.echo("  none")
+    example = getattr(cls, "example", {})
+    settings = "".join(f", {key}: {value}" for key, value in example.items())
+    click.echo(f"\nexample: {{{'reader' if kind == 'reader' else 'part'}: {name}{settings}}}")
+
+
+def _type(hint: Any) -> str:
+    """An annotation as a reader of YAML knows it: ``'BIO' or 'BIOES'``, ``float (>= 0, < 1)``."""
+    import types
+    from typing import Annotated, Literal, Union, get_args, get_origin
+
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        bounds = [
+            f"{sign} {value}"
+            for field in arguments[1:]
+            for each in getattr(field, "metadata", [field])
+            for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+            if (value := getattr(each, name, None)) is not None
+        ]
+        return _type(arguments[0]) + (f" ({', '.join(bounds)})" if bounds else "")
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
+    if origin in (Union, types.UnionType):
+        return " or ".join("null" if each is type(None) else _type(each) for each in arguments)
+    if arguments:
+        inner = ", ".join("…" if each is ... else _type(each) for each in arguments)
+        return f"{getattr(origin, '__name__', origin)} of {inner}"
+    return getattr(hint, "__name__", str(hint))
 
 
 def _usual_backbone(config: Config, system: str) -> str:

@@ -11,244 +11,152 @@
       across: {dataset.irrelevant: [0, 0.5]}     # the whole comparison once for each value
 
 ``datasets``, ``seeds``, ``backbone`` and ``recipe`` are by default those of a suite. An
-arm's path means what ``-o systems.BASE.path=value`` means; a mapping is laid over what is there,
-as by ``extends``. All arms are validated whenever the registry is read.
+arm's path means what ``-o systems.BASE.path=value`` means: both go through
+:func:`zoo.config.tree.override`. All arms are validated whenever the registry is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+import math
+from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
-from pydantic import Field
 
-from zoo.config.read import Config, Plan, Recipe, Suite, assign, repeated, unknown_names
+from zoo.config import tree
+from zoo.config.config import Config, Problems, read_system, unknown
+from zoo.config.specs import Arm, Plan, Recipe, Study, Suite
 from zoo.errors import ConfigError, near
-from zoo.schema import PartSpec, Strict, place, validate, validate_part
-from zoo.yaml import Node, merge, plain
+from zoo.schema import part_of, validated
+from zoo.yaml import Node, Place, place, plain
 
 BASE = "base"
 """What the base is called in tables."""
 
-Names = Annotated[list[str], Field(min_length=1)]
-Values = Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
-
-
-class Ablation(Strict):
-    """An entry of the section ``ablations``, as written."""
-
-    base: str | Names
-    description: str = ""
-    datasets: Names | None = None
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
-    backbone: str | None = None
-    recipe: str | None = None
-    arms: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] | None = None
-    grid: Values | None = None
-    leave_one_out: Names | None = None
-    across: Values | None = None
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One variant: its name, its plan under the first seed, the overrides that make it."""
-
-    name: str
-    plan: Plan
-    overrides: tuple[str, ...]
-
-    @cached_property
-    def settings(self) -> tuple[object, ...]:
-        """What its runs depend on but for the seed: of equal arms, equal."""
-        plan = self.plan
-        return plan.system.resolved(), plan.recipe, plan.reader.resolved()
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What is compared with each other: a base and its arms on one dataset.
-
-    Args:
-        base: the base system's name.
-        across: what holds throughout, as in `irrelevant=0.5`; "" where nothing is varied.
-        arms: the base first. An arm that equals the base is not there again: the base's name
-            tells of it.
-    """
-
-    ablation: str
-    base: str
-    dataset: str
-    across: str
-    arms: tuple[Arm, ...]
-
-    @property
-    def title(self) -> str:
-        varied = f", {self.across}" if self.across else ""
-        return f"{self.ablation}: {self.base} on {self.dataset}{varied}"
-
-
-@dataclass(frozen=True)
-class Study:
-    """A valid ablation."""
-
-    name: str
-    description: str
-    seeds: tuple[int, ...]
-    comparisons: tuple[Comparison, ...]
-
-    def plans(self) -> list[Plan]:
-        """By comparison, arm and seed."""
-        return [
-            replace(arm.plan, seed=seed)
-            for comparison in self.comparisons
-            for arm in comparison.arms
-            for seed in self.seeds
-        ]
+MOST = 10_000
+"""Arms that an ablation may have."""
 
 
 class Change(NamedTuple):
-    """A path, the value it gets, and where that is written."""
+    """A path, the value it gets, and the line where that is written."""
 
     path: str
     value: Any
-    where: str
+    line: str
 
 
 class Draft(NamedTuple):
     """An arm as written: its name, where it stands, its changes."""
 
     name: str
-    path: tuple[str, ...]
+    at: Place
     changes: tuple[Change, ...]
 
 
-def studies(
-    config: Config, names: Sequence[str], suite: str | None, problems: list[str]
-) -> dict[str, Study]:
-    """A registry's ablations by name; what is wrong goes to ``problems``, one line each.
+def set_out(config: Config, names: Iterable[str] = (), suite: str | None = None) -> None:
+    """Plan ablations (all by default); what one does not say is that of a suite (the first one).
 
-    Args:
-        names: those that are wanted.
-        suite: whose datasets, seeds, backbone and recipe are taken where an ablation does not say;
-            None: the first one's.
+    Raises:
+        ConfigError: one line for each problem.
     """
-    answer: dict[str, Study] = {}
-    for name in names:
-        node = config.root["ablations"][name]
-        before, path = len(problems), ("ablations", name)
-        ablation = validate(Ablation, plain(node), path, config.root, problems)
-        if ablation is None or not config.suites:
-            continue
-        problems += _wrong_names(config.root, path, ablation)
-        drafts, points = _drafts(path, node), _points(path, node)
-        problems += _wrong_drafts(config.root, drafts)
-        cells = _cells(ablation, config.suites[suite or next(iter(config.suites))])
-        if len(problems) > before or not _ready(config, cells):
-            continue
-        comparisons = [
-            _comparison(_Ground(config, name, cells, base, dataset), point, drafts, problems)
-            for dataset in cells.datasets
-            for base in cells.systems
-            for point in points
-        ]
-        found = tuple(comparison for comparison in comparisons if comparison is not None)
-        problems += _equal_points(config.root, path, found)
-        answer[name] = Study(name, ablation.description, tuple(cells.seeds), found)
-    return answer
+    problems = unknown("--ablation", names, config.written)
+    problems += unknown("--suite", [suite] if suite else [], config.suites)
+    if problems:
+        raise ConfigError(*problems)
+    cells = config.suites[suite or next(iter(config.suites))]
+    with Problems() as wrong:
+        for name in dict.fromkeys(names or config.written):
+            with wrong.collected():
+                config.ablations[name] = _study(config, name, cells)
 
 
-def _cells(ablation: Ablation, suite: Suite) -> Suite:
-    """The bases, datasets and so on, as a suite; what is not said is that of the given one."""
+def _study(config: Config, name: str, suite: Suite) -> Study:
+    written, node = config.written[name], config.root["ablations"][name]
     said = {
-        "systems": [ablation.base] if isinstance(ablation.base, str) else ablation.base,
-        "datasets": ablation.datasets,
-        "seeds": ablation.seeds,
-        "backbone": ablation.backbone,
-        "recipe": ablation.recipe,
+        "systems": written.base,
+        "datasets": written.datasets,
+        "seeds": written.seeds,
+        "backbone": written.backbone,
+        "recipe": written.recipe,
     }
-    return suite.model_copy(update={key: value for key, value in said.items() if value})
-
-
-def _wrong_names(root: Node, path: tuple[str, ...], ablation: Ablation) -> list[str]:
-    """What an ablation names that does not exist or names twice, or its own bad name."""
-    sections = {"base": "systems", "datasets": "datasets", "backbone": "backbones"}
-    problems = unknown_names(root, path, ablation, [*sections.items(), ("recipe", "recipes")])
-    problems += repeated(root, path, ablation, ("base", "datasets", "seeds"))
-    name = path[-1]
-    if not name or name.startswith(".") or "/" in name or "\\" in name:
-        problems.append(
-            f"{place(root, path)}: `{name}` can't name a file: it must not be empty, start with a "
-            "dot or hold a slash; choose another"
-        )
-    if not (ablation.arms or ablation.grid or ablation.leave_one_out):
-        problems.append(
-            f"{place(root, path)}: nothing is compared; add `arms`, `grid` or `leave_one_out`"
-        )
-    return problems
-
-
-def _ready(config: Config, cells: Suite) -> bool:
-    """Whether all that an ablation rests on is valid; what is not has left its problem already."""
-    return (
-        config.systems.keys() >= set(cells.systems)
-        and config.datasets.keys() >= set(cells.datasets)
-        and cells.backbone in config.backbones
-        and cells.recipe in config.recipes
-    )
-
-
-def _equal_points(
-    root: Node, path: tuple[str, ...], comparisons: Sequence[Comparison]
-) -> list[str]:
-    """Values of ``across`` under which a base is the same."""
-    problems = []
-    for i, one in enumerate(comparisons):
-        for other in comparisons[:i]:
-            same = (one.base, one.dataset) == (other.base, other.dataset)
-            if same and one.arms[0].settings == other.arms[0].settings:
-                problems.append(
-                    f"{place(root, (*path, 'across'))}: `{other.across}` and `{one.across}` are "
-                    f"the same under {one.base}; remove one"
-                )
-    return problems
+    cells = suite.model_copy(update={key: value for key, value in said.items() if value})
+    drafts, points = _drafts(config, name, node), _points(config, name, node)
+    arms: list[Plan] = []
+    bases: dict[tuple[Any, ...], str] = {}
+    with Problems() as problems:
+        for dataset in cells.datasets:
+            for base in cells.systems:
+                for point in points:
+                    with problems.collected():
+                        found = _comparison(
+                            _Ground(config, name, cells, base, dataset), point, drafts
+                        )
+                        key = (base, dataset, *_settings(found[0]))
+                        twin = bases.setdefault(key, assigned(point.changes))
+                        if twin != assigned(point.changes):
+                            raise ConfigError(
+                                f"{point.at}: `{twin}` and `{assigned(point.changes)}` are the "
+                                f"same under {base}; remove one"
+                            )
+                        arms += found
+    return Study(name, written.description, tuple(cells.seeds), tuple(arms))
 
 
 # What is written, in one form ---------------------------------------------------------------------
 
 
-def _drafts(path: tuple[str, ...], node: Node) -> list[Draft]:
-    """The arms of ``arms``, ``grid`` and ``leave_one_out``."""
+def _drafts(config: Config, name: str, node: Node) -> list[Draft]:
+    """The arms of ``arms``, ``grid`` and ``leave_one_out``. Raises ConfigError."""
+
+    def at(*steps: str) -> Place:
+        return place(config.root, ("ablations", name, *steps))
+
     drafts = [
-        Draft(
-            name, (*path, "arms", name), tuple(Change(k, v, arm.where[k]) for k, v in arm.items())
-        )
-        for name, arm in (node.get("arms") or {}).items()
+        Draft(arm, at("arms", arm), _changes(changes))
+        for arm, changes in (node.get("arms") or {}).items()
     ]
     if node.get("grid"):
         drafts += [
-            Draft(assigned(changes), (*path, "grid"), changes) for changes in _product(node["grid"])
+            Draft(assigned(each), at("grid"), each) for each in _product(node["grid"], at("grid"))
         ]
     for gone in node.get("leave_one_out") or ():
-        change = Change(gone, None, node.where["leave_one_out"])
-        drafts.append(Draft(f"without {gone}", (*path, "leave_one_out"), (change,)))
+        where = at("leave_one_out")
+        drafts.append(Draft(f"without {gone}", where, (Change(gone, None, where.line),)))
+    if not drafts:
+        raise ConfigError(f"{at()}: nothing is compared; add `arms`, `grid` or `leave_one_out`")
+    names = [draft.name for draft in drafts]
+    problems = [
+        f"{draft.at}: there is an arm `{draft.name}` already; remove one"
+        for i, draft in enumerate(drafts)
+        if draft.name in names[:i]
+    ]
+    problems += [
+        f"{draft.at}: an arm can't be called `{draft.name}`; choose another name"
+        for draft in drafts
+        if draft.name in (BASE, "") or not draft.name.isprintable()
+    ]
+    if problems:
+        raise ConfigError(*problems)
     return drafts
 
 
-def _points(path: tuple[str, ...], node: Node) -> list[Draft]:
+def _changes(node: Node) -> tuple[Change, ...]:
+    return tuple(Change(key, value, node.where[key].line) for key, value in node.items())
+
+
+def _points(config: Config, name: str, node: Node) -> list[Draft]:
     """The base at every point of ``across``; at the one point there is without."""
-    return [
-        Draft(BASE, (*path, "across"), changes)
-        for changes in _product(node.get("across") or Node())
-    ]
+    at = place(config.root, ("ablations", name, "across"))
+    return [Draft(BASE, at, each) for each in _product(node.get("across") or Node(), at)]
 
 
-def _product(lists: Node) -> list[tuple[Change, ...]]:
+def _product(lists: Node, at: Place) -> list[tuple[Change, ...]]:
     """Every combination of one value a path, the first path slowest."""
-    choices = [[Change(k, v, lists.where[k]) for v in values] for k, values in lists.items()]
+    count = math.prod(map(len, lists.values()))
+    if count > MOST:
+        raise ConfigError(f"{at}: {count:,} combinations; at most {MOST:,} are possible")
+    choices = [[Change(k, v, lists.where[k].line) for v in values] for k, values in lists.items()]
     return list(product(*choices))
 
 
@@ -273,25 +181,10 @@ def flow(value: Any) -> str:
     return text.removesuffix("...\n").strip()
 
 
-def _wrong_drafts(root: Node, drafts: Sequence[Draft]) -> list[str]:
-    names = [draft.name for draft in drafts]
-    problems = [
-        f"{place(root, draft.path)}: there is an arm `{draft.name}` already; remove one"
-        for i, draft in enumerate(drafts)
-        if draft.name in names[:i]
-    ]
-    return problems + [
-        f"{place(root, draft.path)}: an arm can't be called `{draft.name}`; choose another name"
-        for draft in drafts
-        if draft.name in (BASE, "")
-    ]
-
-
 # From what is written to plans --------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Ground:
+class _Ground(NamedTuple):
     """What the arms of one comparison have in common."""
 
     config: Config
@@ -301,144 +194,108 @@ class _Ground:
     dataset: str
 
 
-def _comparison(
-    ground: _Ground, point: Draft, drafts: Sequence[Draft], problems: list[str]
-) -> Comparison | None:
-    """A base and its arms at one point of ``across``; None where the base itself is wrong."""
-    try:
-        if not point.changes:
-            ground.config.spec(ground.base, ground.cells.backbone)
-        base = _arm(ground, point)
-    except ConfigError as error:
-        problems += error.problems
-        return None
-    arms: list[Arm] = []
-    equal = [BASE]
-    for draft in drafts:
-        try:
-            arm = _arm(ground, draft._replace(changes=(*point.changes, *draft.changes)))
-        except ConfigError as error:
-            problems += error.problems
-            continue
-        twin = next((other for other in arms if other.settings == arm.settings), None)
-        if arm.settings == base.settings:
-            equal.append(arm.name)
-        elif twin is not None:
-            problems.append(
-                f"{place(ground.config.root, draft.path)}: the arms `{twin.name}` and "
-                f"`{arm.name}` are the same under {ground.base}; remove one"
-            )
-        else:
-            arms.append(arm)
-    base = replace(base, name=" = ".join(equal))
+def _settings(plan: Plan) -> tuple[str, ...]:
+    """What its runs depend on but for the seed: of equal arms, equal."""
+    return flow(plan.system.resolved()), repr(plan.recipe), flow(plan.reader.resolved())
+
+
+def _comparison(ground: _Ground, point: Draft, drafts: Sequence[Draft]) -> list[Plan]:
+    """A base and its arms at one point of ``across``. Raises ConfigError."""
+    if not point.changes:
+        ground.config.spec(ground.base, ground.cells.backbone)
     across = assigned(point.changes)
-    return Comparison(ground.name, ground.base, ground.dataset, across, (base, *arms))
+    base = _plan(ground, point, across)
+    names, arms = [BASE], dict[tuple[str, ...], Plan]()
+    with Problems() as problems:
+        for draft in drafts:
+            with problems.collected():
+                whole = draft._replace(changes=(*point.changes, *draft.changes))
+                plan = _plan(ground, whole, across)
+                if _settings(plan) == _settings(base):
+                    names.append(draft.name)
+                elif (twin := arms.setdefault(_settings(plan), plan)) is not plan:
+                    assert twin.arm is not None
+                    raise ConfigError(
+                        f"{draft.at}: the arms `{twin.arm.name}` and `{draft.name}` are the same "
+                        f"under {ground.base}; remove one"
+                    )
+    return [_plan(ground, point, across, " = ".join(names)), *arms.values()]
 
 
-def _arm(ground: _Ground, draft: Draft) -> Arm:
-    """An arm's plan. Raises ConfigError naming the arm."""
+def _plan(ground: _Ground, draft: Draft, across: str, name: str | None = None) -> Plan:
+    """An arm's plan, under the first seed. Raises ConfigError naming the arm."""
     config, cells = ground.config, ground.cells
-    at, system = ".".join(draft.path), ground.base
-    for path, value, where in draft.changes:
+    root, at = config.root, ".".join(draft.at.path)
+    system = ground.base
+    for path, value, line in draft.changes:
         if path == "system":
             if not isinstance(value, str) or value not in config.systems:
                 raise ConfigError(
-                    f"{at} ({where}): unknown system `{value}`{near(value, config.systems)}"
+                    f"{at} ({line}): unknown system `{value}`{near(value, config.systems)}"
                 )
             system = value
     names = {"systems": system, "recipes": cells.recipe, "datasets": ground.dataset}
-    nodes = {section: config.root[section][name] for section, name in names.items()}
-    nodes["systems"] = config.systems[system]  # with all that it extends
-    overrides = []
-    for path, value, where in draft.changes:
+    overrides: list[str] = []
+    for path, value, line in draft.changes:
         if path != "system":
-            section, inner = _target(path, f"{at} ({where})")
-            steps = (section, names[section], *inner)
-            changed = Node()
-            assign(changed, nodes[section], steps, value, where, f"{at} ({where})")
-            nodes[section] = merge(nodes[section], changed)
-            # as merged: where it is laid over a mapping, ``-o`` would put it in its place
-            overrides.append(f"{'.'.join(steps)}={flow(_at(nodes[section], inner))}")
+            section, inner = _target(path, f"{at} ({line})")
+            full = f"{section}.{names[section]}.{inner}"
+            root = tree.override(root, full, value, line, f"{at} ({line})")
+            overrides.append(f"{full}={flow(value)}")
     try:
-        spec = config.variant(system, cells.backbone, nodes["systems"])
-        reader = _reader(config, ground.dataset, nodes["datasets"])
-        recipe = _recipe(config, cells.recipe, nodes["recipes"])
-        # what gives a setting the value that it has already is no change, and not to be told as one
-        differs = {
-            "systems": spec.resolved() != config.spec(system, cells.backbone).resolved(),
-            "datasets": reader.resolved() != config.datasets[ground.dataset].resolved(),
-            "recipes": recipe != config.recipes[cells.recipe],
-        }
-        overrides = [each for each in overrides if differs[each.partition(".")[0]]]
-        plan = Plan(
-            f"ablation:{ground.name}",
-            spec,
-            ground.dataset,
-            reader,
-            cells.seeds[0],
-            cells.recipe,
-            recipe,
-            (*config.overrides, *overrides),
-        )
+        spec, reader = config.specs.get((system, cells.backbone)), config.datasets[ground.dataset]
+        recipe = config.recipes[cells.recipe]
+        changed = {each.partition(".")[0] for each in overrides}
+        if "systems" in changed or spec is None:
+            spec = read_system(root, system, cells.backbone)
+        if "datasets" in changed:
+            reader = validated(part_of("reader"), *_entry(root, "datasets", ground.dataset))
+        if "recipes" in changed:
+            recipe = validated(Recipe, *_entry(root, "recipes", cells.recipe))
     except ConfigError as error:
-        line = draft.changes[-1].where if draft.changes else ""
+        line = draft.changes[-1].line if draft.changes else ""
         raise ConfigError(
             *(
                 f"{at}: {problem}" if line in problem else f"{at} ({line}): {problem}"
                 for problem in error.problems
             )
         ) from None
-    return Arm(draft.name, plan, tuple(overrides))
+    # what gives a setting the value that it has already is no change, and not to be told as one
+    same = {
+        "systems": "systems" in changed
+        and spec.resolved() == config.spec(system, cells.backbone).resolved(),
+        "datasets": reader.resolved() == config.datasets[ground.dataset].resolved(),
+        "recipes": recipe == config.recipes[cells.recipe],
+    }
+    told = tuple(each for each in overrides if not same[each.partition(".")[0]])
+    arm = Arm(ground.name, ground.base, ground.dataset, across, name or draft.name, told)
+    return Plan(
+        None,
+        spec,
+        ground.dataset,
+        reader,
+        cells.seeds[0],
+        cells.recipe,
+        recipe,
+        (*config.overrides, *told),
+        arm,
+    )
 
 
-def _target(path: str, at: str) -> tuple[str, list[str]]:
-    """The section that a path of an arm leads into, and the steps inside."""
-    steps = path.split(".")
-    section = {"recipe": "recipes", "dataset": "datasets"}.get(steps[0], "systems")
-    inner = steps if section == "systems" else steps[1:]
-    if not inner or not all(inner):
+def _entry(root: Node, section: str, name: str) -> tuple[Any, Place]:
+    return root[section][name], root[section].where[name]
+
+
+def _target(path: str, at: str) -> tuple[str, str]:
+    """The section that a path of an arm leads into, and the path inside."""
+    first, _, rest = path.partition(".")
+    section = {"recipe": "recipes", "dataset": "datasets"}.get(first, "systems")
+    inner = path if section == "systems" else rest
+    if not inner or not all(inner.split(".")):
         raise ConfigError(f"{at}: `{path}` is no path; write e.g. aligner.level or recipe.epochs")
-    if inner == ["extends"]:
+    if inner == "extends":
         raise ConfigError(
             f"{at}: an arm can't change `extends`; to start from another system, write "
             "`system: NAME`"
         )
     return section, inner
-
-
-def _at(node: Any, steps: Sequence[str]) -> Any:
-    for step in steps:
-        node = node[step]
-    return node
-
-
-def _recipe(config: Config, name: str, node: Node) -> Recipe:
-    if node is config.root["recipes"][name]:
-        return config.recipes[name]
-    problems: list[str] = []
-    recipe = validate(
-        Recipe, plain(node), ("recipes", name), _rooted(config, "recipes", name, node), problems
-    )
-    if problems:
-        raise ConfigError(*problems)
-    assert isinstance(recipe, Recipe)
-    return recipe
-
-
-def _reader(config: Config, name: str, node: Node) -> PartSpec:
-    if node is config.root["datasets"][name]:
-        return config.datasets[name]
-    problems: list[str] = []
-    root = _rooted(config, "datasets", name, node)
-    reader = validate_part("reader", node, ("datasets", name), root, problems)
-    if reader is None:
-        raise ConfigError(*problems)
-    return reader
-
-
-def _rooted(config: Config, section: str, name: str, node: Node) -> Node:
-    """A tree in which only this stands, for messages to find its lines in."""
-    root = Node()
-    root.put(section, Node(), "")
-    root[section].put(name, node, config.root[section].where[name])
-    return root

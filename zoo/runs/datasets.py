@@ -16,7 +16,7 @@ from zoo.tags import Reading
 from zoo.types import Splits
 
 if TYPE_CHECKING:
-    from zoo.config.read import Plan
+    from zoo.config.specs import Plan
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from zoo.config.read import Plan
+from zoo.config.specs import Plan
 from zoo.errors import ConfigError, near
 from zoo.identity import digest, run_id, sources
 from zoo.results.record import RunRecord

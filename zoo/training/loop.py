@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import send_to_device
 from torch import Tensor
 
-from zoo.config.read import Recipe
+from zoo.config.specs import Recipe
 from zoo.errors import RunError
 from zoo.evaluation.scores import Scores, score
 from zoo.system import Collator, System

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from zoo.config.read import Recipe
+from zoo.config.specs import Recipe
 from zoo.errors import ConfigError
 
 

@@ -1,0 +1,236 @@
+"""What the sections of a registry may hold, and what comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
+
+from zoo.config.fit import misfits, with_own_weights
+from zoo.errors import near
+from zoo.schema import PartSpec, Strict, SystemSpec, part_of, refused
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _known(section: str, name: str, info: ValidationInfo) -> str:
+    known: Iterable[str] = (info.context or {}).get(section, ())
+    if name not in known:
+        raise refused(((), f"unknown {section.rstrip('s')} `{name}`{near(name, known)}"))
+    return name
+
+
+def _once(items: list[Any]) -> list[Any]:
+    twice = [((), f"`{each}` is listed twice; remove one") for each in dict.fromkeys(items)
+             if items.count(each) > 1]  # fmt: skip
+    if twice:
+        raise refused(*twice)
+    return items
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _file_names(found: dict[str, Any]) -> dict[str, Any]:
+    bad = [
+        ((name,), f"`{name}` can't name a file: it must have 1 to 100 characters, not start with a "
+         "dot, and hold no slash and no control character; choose another")
+        for name in found
+        if not 0 < len(name) <= 100 or name[0] == "." or set(name) & {"/", "\\"}
+        or not name.isprintable()
+    ]  # fmt: skip
+    if bad:
+        raise refused(*bad)
+    return found
+
+
+System = Annotated[str, AfterValidator(partial(_known, "systems"))]
+Dataset = Annotated[str, AfterValidator(partial(_known, "datasets"))]
+Backbone = Annotated[str, AfterValidator(partial(_known, "backbones"))]
+RecipeName = Annotated[str, AfterValidator(partial(_known, "recipes"))]
+Systems = Annotated[list[System], Field(min_length=1), AfterValidator(_once)]
+Datasets = Annotated[list[Dataset], Field(min_length=1), AfterValidator(_once)]
+Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(_once)]
+Names = Annotated[list[str], Field(min_length=1)]
+Values = Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
+
+
+class Recipe(Strict):
+    """How to train. Learning rates go by patterns of parameter names; the first match wins.
+
+    ``threads`` is the number of processor threads of a run; None: all. A small model is no faster
+    on many, and the same number everywhere gives the same bytes, however many runs go on at once.
+    """
+
+    epochs: Count
+    batch_size: Count = 16
+    learning_rates: Annotated[dict[str, Positive], Field(min_length=1)]
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    schedule: Literal["linear", "constant"] = "linear"
+    warmup: Share = 0.1
+    clip: Positive | None = 1.0
+    accumulate: Count = 1
+    patience: Count | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+
+    def learning_rate(self, parameter: str) -> float | None:
+        """The learning rate of a parameter by its name; None where no pattern matches."""
+        for pattern, rate in self.learning_rates.items():
+            if fnmatchcase(parameter, pattern):
+                return rate
+        return None
+
+
+class Suite(Strict):
+    """Systems × datasets × seeds under one backbone and recipe."""
+
+    systems: Systems
+    datasets: Datasets
+    seeds: Seeds
+    backbone: Backbone
+    recipe: RecipeName
+    description: str = ""
+
+
+class Ablation(Strict):
+    """An entry of the section ``ablations``, as written; see :mod:`zoo.config.ablations`."""
+
+    base: Annotated[Systems, BeforeValidator(_listed)]
+    description: str = ""
+    datasets: Datasets | None = None
+    seeds: Seeds | None = None
+    backbone: Backbone | None = None
+    recipe: RecipeName | None = None
+    arms: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] | None = None
+    grid: Values | None = None
+    leave_one_out: Names | None = None
+    across: Values | None = None
+
+
+class WrittenSystem(Strict):
+    """An entry of the section ``systems`` once ``extends`` and ``$slot`` are resolved."""
+
+    decoder: part_of("decoder")  # type: ignore[valid-type]
+    text: part_of("text_encoder") | None = None  # type: ignore[valid-type]
+    joint: part_of("joint_encoder") | None = None  # type: ignore[valid-type]
+    views: dict[str, part_of("image_encoder")] = Field(default_factory=dict)  # type: ignore[valid-type]
+    aligner: Annotated[list[part_of("aligner")], BeforeValidator(_listed)] = Field(  # type: ignore[valid-type]
+        default_factory=list
+    )
+    fuser: part_of("fuser") | None = None  # type: ignore[valid-type]
+    objective: part_of("objective") | None = None  # type: ignore[valid-type]
+    loss_weights: dict[str, Weight] = Field(default_factory=dict)
+    cites: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    description: str = ""
+
+
+def _system(value: Any) -> SystemSpec:
+    """Validate a system's parts one by one, then whether they fit together."""
+    found = WrittenSystem.model_validate(value)
+    spec = SystemSpec(
+        "",
+        "",
+        found.text,
+        found.joint,
+        found.views,
+        tuple(found.aligner),
+        found.fuser,
+        found.decoder,
+        found.objective,
+        found.loss_weights,
+        tuple(found.cites),
+        found.description,
+    )
+    wrong = misfits(spec, getattr(value, "removed", ()))
+    if wrong:
+        raise refused(*wrong)
+    return with_own_weights(spec)
+
+
+SystemType = Annotated[SystemSpec, PlainValidator(_system)]
+
+
+class Written(Strict):
+    """A whole registry. ``systems`` go by backbone, then by name, with all that they extend."""
+
+    datasets: Annotated[dict[str, part_of("reader")], AfterValidator(_file_names)]  # type: ignore[valid-type]
+    backbones: dict[str, dict[str, part_of(None)]] = Field(default_factory=dict)  # type: ignore[valid-type]
+    recipes: dict[str, Recipe] = Field(default_factory=dict)
+    suites: dict[str, Suite] = Field(default_factory=dict)
+    ablations: Annotated[dict[str, Ablation], AfterValidator(_file_names)] = Field(
+        default_factory=dict
+    )
+    systems: dict[str, Annotated[dict[str, SystemType], AfterValidator(_file_names)]] = Field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Which arm of an ablation a run belongs to.
+
+    Args:
+        base: the name of the base system.
+        across: what holds throughout the comparison, as in ``irrelevant=0.5``; "" where nothing
+            is varied.
+        name: of the arm; the base's begins with ``base``.
+        overrides: ``path=value``, as ``-o`` takes it: what makes the arm out of ``base``.
+    """
+
+    ablation: str
+    base: str
+    dataset: str
+    across: str
+    name: str
+    overrides: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Of the comparison that the arm belongs to."""
+        varied = f", {self.across}" if self.across else ""
+        return f"{self.ablation}: {self.base} on {self.dataset}{varied}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run to be: one cell of a suite, or of an arm, and the overrides that led to it."""
+
+    suite: str | None
+    system: SystemSpec
+    dataset: str
+    reader: PartSpec
+    seed: int
+    recipe_name: str
+    recipe: Recipe
+    overrides: tuple[str, ...] = ()
+    arm: Arm | None = None
+
+    def under(self, seed: int) -> Plan:
+        """The same under another seed."""
+        return replace(self, seed=seed)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A valid ablation. ``arms`` are plans under the first seed, those of a comparison together and
+    its base first; an arm that equals the base is not there again: the base's name tells of it."""
+
+    name: str
+    description: str
+    seeds: tuple[int, ...]
+    arms: tuple[Plan, ...]
+
+    def plans(self) -> list[Plan]:
+        """By comparison, arm and seed."""
+        return [plan.under(seed) for plan in self.arms for seed in self.seeds]

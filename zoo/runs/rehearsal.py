@@ -1,0 +1,60 @@
+"""One step of a run, to see that it works and what the whole would cost; nothing is stored."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from zoo.runs.job import Job
+from zoo.runs.run import prepare
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What one training step and one prediction of a job show.
+
+    Args:
+        samples: sentences in the batch.
+        losses: every loss term by its name.
+        decoded: entities that the untrained system decodes.
+        without_gradient: names of trained parameters that the loss does not reach.
+        seconds: estimate for one whole run at most, without the features of frozen encoders.
+        size: bytes of the weights that a run stores.
+    """
+
+    samples: int
+    losses: dict[str, float]
+    decoded: int
+    without_gradient: list[str]
+    seconds: float
+    size: int
+
+
+def rehearse(job: Job) -> Rehearsal:
+    """Push one batch through a job's system, forth and back. Raises ConfigError, RunError."""
+    trainer = prepare(job)
+    system, recipe, splits = trainer.system, job.plan.recipe, job.data.splits
+    samples = splits["train"][: recipe.batch_size]
+    step = math.inf
+    for _ in range(2):  # the first one prepares the inputs
+        system.train()
+        begin = time.perf_counter()
+        with trainer.accelerator.autocast():
+            losses = system(trainer.batch(samples)).losses
+            loss = system.total(losses)
+        trainer.accelerator.backward(loss)
+        step = min(step, time.perf_counter() - begin)
+    begin = time.perf_counter()
+    found = trainer.predict(samples)
+    predict = (time.perf_counter() - begin) / len(samples)
+    steps = math.ceil(len(splits["train"]) / recipe.batch_size)
+    read = len(splits["dev"]) * recipe.epochs + len(splits["test"])
+    return Rehearsal(
+        len(samples),
+        {name: value.item() for name, value in losses.items()},
+        sum(map(len, found)),
+        [n for n, p in system.named_parameters() if p.requires_grad and p.grad is None],
+        step * steps * recipe.epochs + predict * read,
+        sum(tensor.nbytes for tensor in system.state_dict().values()),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,15 @@ class ZooError(Exception):
 
     Args:
         problems: one line each: what is wrong, where (``file:line``, dotted path), what to do.
+            Characters that can't be seen are shown as escapes (see :func:`shown`).
     """
 
     def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems: Sequence[str] = problems
+        self.problems: Sequence[str] = tuple(map(shown, problems))
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type[ZooError], tuple[str, ...]]:
+        return type(self), tuple(self.problems)  # by default the joined lines would be one problem
 
 
 class ConfigError(ZooError):
@@ -32,6 +37,40 @@ class DataError(ZooError):
 
 class RunError(ZooError):
     """One run failed; the others go on (exit code 1)."""
+
+
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(
+    map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+)
+"""Characters that Unicode counts among the printable ones although they leave no mark: fillers,
+variation selectors, the empty Braille cell."""
+
+
+def shown(text: object) -> str:
+    """Text for a message: every character that can't be seen, except the space, as an escape.
+
+    Control characters, line ends, no-break and zero-width spaces, byte order marks, and marks of
+    the direction of writing would otherwise make two different texts look the same, or one line
+    look like two.
+    """
+    text = str(text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() and char not in _UNSEEN else _escaped(char) for char in text
+    )
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def invisible(text: str) -> bool:
+    """Whether nothing of the text can be seen: it is empty, or white space and zero-width."""
+    return all(
+        char.isspace() or char in _UNSEEN or unicodedata.category(char) in ("Cc", "Cf")
+        for char in text
+    )
 
 
 def near(word: object, known: Iterable[str]) -> str:

@@ -22,19 +22,19 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import is_typeddict
 
-from zoo import parts, registry
+from zoo import registry
 from zoo.errors import ConfigError, near
 from zoo.yaml import Place, place
 
 _UNKNOWN, _SAID = "unknown_key", "said"
-_BASES: dict[Any, str] = {
-    parts.TextEncoder: "text_encoder",
-    parts.ImageEncoder: "image_encoder",
-    parts.JointEncoder: "joint_encoder",
-    parts.Aligner: "aligner",
-    parts.Fuser: "fuser",
-    parts.Decoder: "decoder",
-    parts.Objective: "objective",
+_BASES = {  # in zoo.parts, which is not imported here: it imports torch
+    "TextEncoder": "text_encoder",
+    "ImageEncoder": "image_encoder",
+    "JointEncoder": "joint_encoder",
+    "Aligner": "aligner",
+    "Fuser": "fuser",
+    "Decoder": "decoder",
+    "Objective": "objective",
 }
 _ENCODERS = ("text_encoder", "image_encoder", "joint_encoder")
 
@@ -97,13 +97,15 @@ class SystemSpec:
     @property
     def losses(self) -> dict[str, list[str]]:
         """The names of each slot's losses, without views: as the system calls them."""
+        from zoo.parts import aligner_losses  # here, because it imports torch
+
         own = {
             slot: list(
                 dict.fromkeys(n for p in part.walk() for n in getattr(p.cls, "loss_names", ()))
             )
             for slot, part in self.parts
         }
-        named = parts.aligner_losses([part.cls for part in self.aligner])
+        named = aligner_losses([part.cls for part in self.aligner])
         own["aligner"] = [name for names in named for name in names.values()]
         return own
 
@@ -266,7 +268,8 @@ def _short(value: Any) -> str:
 def nested_kind(annotation: Any) -> str | None:
     """The kind a keyword takes a nested part of, if its annotation is a part's base class."""
     options = [o for o in (annotation, *get_args(annotation)) if isinstance(o, type)]
-    return next((_BASES[option] for option in options if option in _BASES), None)
+    names = [option.__name__ for option in options if option.__module__ == "zoo.parts"]
+    return next((_BASES[name] for name in names if name in _BASES), None)
 
 
 @cache

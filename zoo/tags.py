@@ -1,8 +1,9 @@
 """Tag sequences and the entities they stand for.
 
-BIO (IOB2), IOB1, BIOES, BILOU and I-only tags all read to the same spans. The lenient reading is
-that of the CoNLL-2003 scorer (Tjong Kim Sang & De Meulder, 2003,
-https://aclanthology.org/W03-0419); the strict one accepts well-formed entities only.
+BIO (IOB2), IOB1, BIOES, BILOU, BMES (its M is the I of BIOES), BMEW (its W is the S of BIOES) and
+I-only tags all read to the same spans. The lenient reading is that of the CoNLL-2003 scorer (Tjong
+Kim Sang & De Meulder, 2003, https://aclanthology.org/W03-0419); the strict one accepts well-formed
+entities only.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from zoo.types import Entity
 Reading = Literal["lenient", "strict"]
 Scheme = Literal["BIO", "BIOES"]
 
-_PREFIXES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S"}
+_PREFIXES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I", "W": "S"}
 
 
 @cache
 def split_tag(tag: str) -> tuple[str, str]:
-    """``B-PER`` to ``("B", "PER")``; L is given as E and U as S; ``O`` has the type "".
+    """``B-PER`` to ``("B", "PER")``; L is given as E, U and W as S, M as I; ``O`` has the type "".
 
     Raises:
         ValueError: not a tag; the message says what is.
@@ -31,7 +32,8 @@ def split_tag(tag: str) -> tuple[str, str]:
     prefix, dash, label = tag.partition("-")
     if not dash or not label or prefix not in _PREFIXES:
         raise ValueError(
-            f"unknown tag `{tag}`; a tag is O, or one of B- I- E- S- L- U- and a type, as in B-PER"
+            f"unknown tag `{tag}`; a tag is O, or one of B- I- E- S- L- U- M- W- and a type, "
+            f"as in B-PER"
         )
     return _PREFIXES[prefix], label
 

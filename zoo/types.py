@@ -6,15 +6,21 @@ U units, D a part's own output width. Masks are bool and True where real.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from zoo.errors import DataError, shown
+
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image, Transpose
     from torch import Tensor
 
 
@@ -49,9 +55,16 @@ class Prediction:
     language: str | None = None
 
 
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+"""The picture formats that are decoded, by Pillow's names. No other decoder is ever started."""
+
+MAX_PIXELS = 80_000_000
+"""The most pixels (width × height) a picture may have; more is taken for a decompression bomb."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture, by the file it lies in or by its encoded bytes (PNG, JPEG)."""
+    """A picture, by the file it lies in or by its encoded bytes (one of ``FORMATS``)."""
 
     name: str
     path: Path | None = None
@@ -62,17 +75,113 @@ class Picture:
         if self.data is not None:
             return self.data
         assert self.path is not None, "a picture has a path or bytes"
+        if self.path.exists() and not self.path.is_file():
+            raise OSError(errno.EINVAL, "not a file", str(self.path))  # a pipe would wait for ever
         return self.path.read_bytes()
 
     def open(self) -> Image:
-        """The decoded picture, RGB. Raises OSError where it can't be decoded."""
-        from PIL import Image
+        """The picture as a viewer shows it, RGB, 8 bits a channel.
 
-        return Image.open(io.BytesIO(self.read())).convert("RGB")
+        The format is recognised by content, whatever the suffix. Of an animation it is the first
+        frame. The EXIF orientation is applied, 16-bit greys are scaled to 8 bits (value >> 8), and
+        transparent parts lie on white.
+
+        Raises:
+            DataError: the file can't be read or decoded, or has more than ``MAX_PIXELS`` pixels.
+        """
+        try:
+            data = self.read()
+        except OSError as error:
+            raise self._broken(error) from error
+        try:
+            return _decode(data)
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow raises whatever a malformed file makes it stumble over
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> DataError:
+        return DataError(
+            f"{self.path or self.name}: can't be read as a picture ({_reason(error)}); "
+            f"replace it, or remove it and its sentences count as ones without a picture"
+        )
 
     def digest(self) -> str:
         """SHA-256 of the encoded bytes."""
         return hashlib.sha256(self.read()).hexdigest()
+
+
+def _decode(data: bytes) -> Image:
+    from PIL import Image, UnidentifiedImageError
+
+    if not data:
+        raise ValueError("the file is empty")
+    _silence_bomb_warnings()
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"not a JPEG, PNG, WebP, GIF or BMP file; it begins with "
+            f"`{shown(data[:12].decode('latin-1'))}`"
+        ) from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} × {height} pixels; at most {MAX_PIXELS:,} are decoded")
+    turn = _turn(image)
+    image = _rgb(image)
+    return image if turn is None else image.transpose(turn)
+
+
+@cache
+def _silence_bomb_warnings() -> None:
+    """Pillow only warns of pictures that are refused here."""
+    from PIL.Image import DecompressionBombWarning
+
+    warnings.filterwarnings("ignore", category=DecompressionBombWarning)
+
+
+def _rgb(image: Image) -> Image:
+    """Colours in 8 bits a channel, without transparency."""
+    import numpy as np
+    from PIL import Image as pillow
+
+    if image.mode.startswith("I"):  # 16-bit greys, which Pillow's own conversion clips at 255
+        values = np.asarray(image)
+        grey = (values >> 8).clip(0, 255).astype(np.uint8)
+        grey[values == image.info.get("transparency", -1)] = 255
+        return pillow.fromarray(grey).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return pillow.alpha_composite(pillow.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _turn(image: Image) -> Transpose | None:
+    """What makes a picture upright that its camera stored turned or mirrored (EXIF)."""
+    from PIL.Image import Transpose
+
+    try:
+        orientation = image.getexif().get(0x0112)
+    except Exception:  # malformed EXIF says nothing of the picture, which viewers show as it is
+        return None
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return turns.get(orientation) if isinstance(orientation, int) else None
+
+
+def _reason(error: Exception) -> str:
+    """What a library says of a file, in one line, without the addresses of its objects."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = re.sub(r"<\S+ object at 0x[0-9a-fA-F]+>", "the file", " ".join(str(error).split()))
+    return text or type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)

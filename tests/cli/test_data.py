@@ -136,7 +136,7 @@ def test_the_other_reading_may_lose_a_type_that_labels_rename(datasets):
 def test_check_prints_a_finding_a_line(datasets):
     lines = run(datasets, "check").splitlines()
     assert "tweets: dev: 1 picture can't be decoded: dev1.jpg" in lines
-    assert "tweets: test: 1 of 1 without a picture: test1" in lines
+    assert "tweets: test: 1 picture is named and absent: test1" in lines
     assert "odd: test: types that train has no entity of: LOC" in lines
     assert lines[-1].startswith("gone: absent: no folder ")
     assert all(line.split(":")[0] in ("mini", "tweets", "odd", "gone") for line in lines)

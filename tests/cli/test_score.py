@@ -196,9 +196,9 @@ MISMATCHES = {
         ),
         ["p.jsonl:2: an entity ends after word 3, but", "g.txt:7 has 2 words"],
     ),
-    "a duplicate id": (
-        lambda d: (tags(d / "g.txt", GOLD, "aba"), tags(d / "p.txt", GOLD)),
-        ["g.txt:11: the id `a` is a duplicate", "g.txt:1", "an id of its own"],
+    "an id that repeats in one file": (
+        lambda d: (tags(d / "g.txt", GOLD, "aba"), tags(d / "p.txt", GOLD, "abc")),
+        ["g.txt:11: the id `a-2` is not in", "p.txt", "the same sentences"],
     ),
     "a broken tag": (
         lambda d: (broken(d / "g.txt", "Ada\tB-PER\nmet\tX\n"), tags(d / "p.txt", GOLD)),
@@ -259,3 +259,10 @@ def test_real_gold_against_itself(data_root):
         file = data_root / "twitter2015" / "test.txt"
         scores = figures(file, file, "--tags", tags_)
         assert scores["gold"] == scores["correct"] == scores["predicted"] == entities
+
+
+def test_several_sentences_of_one_post_are_paired_in_their_order(tmp_path):
+    gold = tags(tmp_path / "gold.txt", GOLD, "aab")
+    assert paired(gold, tags(tmp_path / "pred.txt", FOUND, "aab"))[1] == [list(e) for e in FOUND]
+    pred = stored(tmp_path / "p.jsonl", FOUND[::-1], ["b", "a-2", "a"], GOLD[::-1])
+    assert paired(gold, pred)[1] == [list(each) for each in FOUND]

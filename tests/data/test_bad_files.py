@@ -20,8 +20,19 @@ COLUMN_FILES = {
     "words without tags": ("Ada\nsaw\n", 1, "`Ada` stands alone", "a row is a word and its tag"),
     "a word without a tag": ("Ada\tB-PER\nsaw\n", 2, "`saw` stands alone", "a row is a word"),
     "a tag alone": ("Ada B-PER\n O\n", 2, "`O` stands alone", "a row is a word and its tag"),
-    "a tag without a word": ("Ada\tB-PER\n\tO\n", 2, "a tag without a word", "put the word before"),
-    "a blank as a word": ("Ada\tB-PER\n \tO\n", 2, "a tag without a word", "remove the row"),
+    "a tag without a word": ("a\tO\n\tI-PER\n", 2, "a tag without a word", "put the word before"),
+    "a blank as a word": ("Ada\tB-PER\n \tB-PER\n", 2, "a tag without a word", "remove the row"),
+    "an empty first column": ("a\tNN\tO\n\tNN\tO\n", 2, "a tag without a word", "remove"),
+    "a tag and a blank column": ("a\tO\nsaw\t\t\n", 2, "a word without a tag", "put `O`"),
+    "an invisible tag": ("a\tO\nAda\t\u200b\n", 2, "unknown tag ``", "as in B-PER"),
+    "an invisible prefix": ("Ada\tB\u200b-PER\n", 1, "unknown tag `B\\u200b-PER`", "as in"),
+    "NUL": ("a\tO\nA\0da\tO\n", 2, "NUL characters", "save it as UTF-8"),
+    "CR only": ("a\tO\rAda\rb\tO\r", 2, "`Ada` stands alone", "a row is a word"),
+    "a prefix in one place": ("a\tPER\nb\tO\nc\tB-PER\n", 1, "unknown tag `PER`", "as in B-PER"),
+    "parts of speech": ("a\tDT\nb\tNN\n", 1, "unknown tag `DT`", "as in B-PER"),
+    "prefix behind": ("a\tPER-B\nb\tO\n", 1, "unknown tag `PER-B`", "as in B-PER"),
+    "underscore": ("a\tB_PER\nb\tO\n", 1, "unknown tag `B_PER`", "as in B-PER"),
+    "numbers as tags": ("a\t3\nb\tO\n", 1, "unknown tag `3`", "as in B-PER"),
     "an empty tag": ("Ada\tB-PER\nsaw\t\n", 2, "a word without a tag", "put `O`"),
     "unknown prefix": ("Ada\tX-PER\n", 1, "unknown tag `X-PER`", "a tag is O, or one of B-"),
     "no prefix": ("Ada\tPER\n", 1, "unknown tag `PER`", "as in B-PER"),
@@ -29,7 +40,8 @@ COLUMN_FILES = {
     "lower-case o": ("a\tO\n\nAda\to\n", 3, "unknown tag `o`", "a tag is O"),
     "columns change": ("a\tO\nb\tNN\tO\n", 2, "3 columns, but 2 in line 1", "the same columns"),
     "five columns": ("a b c d O\n", 1, "5 columns", "keep 2 to 4"),
-    "counted, four columns": ("0\ta\tO\tO\n1\tb\tO\tO\n", 1, "4 columns", "keep the count"),
+    "counted, two columns of tags": ("0\ta\tO\tO\n1\tb\tO\tO\n", 1, "several of them", "keep the"),
+    "counted, no column of tags": ("0\ta\t_\t-\n1\tb\t_\t-\n", 1, "none of them", "keep the"),
     "count out of order": ("0\ta\tO\n2\tb\tO\n", 2, "count `2` is out of order", "from 0 or 1"),
     "count goes on": ("1\ta\tO\n\n2\tb\tO\n", 3, "count `2` is out of order", "blank line"),
     "no blank line": ("0\ta\tO\n1\tb\tO\n0\tc\tO\n", 3, "count `0` is out of order", "blank line"),
@@ -42,8 +54,6 @@ COLUMN_FILES = {
     ),
     "mark at the end": (GOOD.format(1) + "IMGID:2", 5, "`IMGID:2` has no words", "remove the id"),
     "words before a mark": ("a\tO\n\n" + GOOD.format(1), 1, "before any `IMGID:`", "begin each"),
-    "duplicate id": (GOOD.format(1) * 2, 5, "`1` is a duplicate", "an id of its own"),
-    "id of another split": (GOOD.format("dev"), 1, "`dev` is a duplicate", "an id of its own"),
     "Latin-1": (
         GOOD.format(1).encode() + b"IMGID:2\ncaf\xe9\tO\n",
         6,
@@ -73,7 +83,7 @@ JSON_FILES = {
     "a number as caption": ({**WORDS, "caption": 3}, "`caption` must be text", "leave it out"),
     "a truth as id": ({**WORDS, "id": True}, "`id` must be text", "leave it out"),
     "picture elsewhere": ({**WORDS, "image": "../a.jpg"}, "lies outside", "put it there"),
-    "duplicate id": ({**WORDS, "id": "same"}, "`same` is a duplicate", "an id of its own"),
+    "a truth as image": ({**WORDS, "image": True}, "`image` must be a file name", "a list of them"),
 }
 ENTITIES = {
     "no type": ([{"start": 0, "end": 1}], "an entity must be", '"type"'),
@@ -94,7 +104,10 @@ CAPTION_FILES = {
     "twice": ("1.jpg :a\n\n1.png :b\n", 3, "`1` is a duplicate of that in line 1", "keep one"),
     "a column too many": ("1\ta cat\n2\ta\tdog\n", 2, "not two columns", "one tab"),
     "not JSON": ('{"id": "1", "caption": "a"}\n{"id"\n', 2, "not JSON", "one object a line"),
-    "no JSON id": ('{"caption": "a"}\n', 1, '{"id": "…"', "both of them text"),
+    "no JSON id": ('{"caption": "a"}\n', 1, '{"id": "…"', "a whole number"),
+    "no JSON caption": ('{"id": 1, "captoin": "a"}\n', 1, '{"id": "…"', "the caption as text"),
+    "a truth as JSON id": ('{"id": true, "caption": "a"}\n', 1, '{"id": "…"', "a whole number"),
+    "a list as JSON caption": ('{"id": 1, "caption": ["a"]}\n', 1, '{"id": "…"', "as text"),
     "empty": ("", None, "empty", "put"),
 }
 
@@ -165,6 +178,24 @@ def test_character_offsets_inside_words(tmp_path, start, end):
     text = message(write_json(tmp_path, {"text": "Ada saw", "entities": [entity]}))
     assert text.startswith(f"{tmp_path / 'dev.jsonl'}:3: the entity {start}–{end} (PER)")
     assert "not on words' edges" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('[{"id": 1, "caption": "a"}, {"id": 2}]', ': item 2: write {"id"'),
+        ('[{"id": 1, "caption": "a"}, {"id": "1.jpg", "caption": "b"}]', ": item 2: the id `1`"),
+        ('[{"id": 1, "caption": "a"}', ": not JSON"),
+        ('{"1": "a",\n "2": "b",\n "1.png": "c"}', ": item 3: the id `1` is a duplicate"),
+        ('{"annotations": [{"image_id": 1, "caption": "a"}]}', ':1: write {"id"'),
+        ("[" * 5000, ": not JSON"),
+        ("9.jpg :a cat\n8.jpg :a dog\n", ": no caption is of a sentence; the file has 9, 8, but"),
+    ],
+)
+def test_captions_as_one_json_value_or_of_other_pictures(tmp_path, text, wrong):
+    (tmp_path / "captions.json").write_text(text)
+    told = message(bio(tmp_path, captions="captions.json"))
+    assert told.startswith(f"{tmp_path / 'captions.json'}{wrong}")
 
 
 @pytest.mark.parametrize("name", CAPTION_FILES)

@@ -97,9 +97,10 @@ def test_no_break_space_between_spaces(tmp_path):
 
 
 def test_a_word_may_look_like_a_mark_or_a_comment(tmp_path):
-    sample = read(tmp_path, "#\tO\nIMGID:\tO\n# id\tB-PER\n")["train"][0]
-    assert sample.words[0] == "#"
-    assert sample.words[2] == "# id"
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.txt").write_text("#\tO\nIMGID:\tO\n# id\tB-PER\n")
+    (sample,) = Bio(tmp_path, path=".").read()["train"]
+    assert sample.words == ("#", "IMGID:", "# id")
 
 
 def test_mark_begins_a_sentence_without_a_blank_line(tmp_path):

@@ -21,7 +21,9 @@ TEXT = st.text(min_size=1).filter(str.strip)
 
 @st.composite
 def samples(draw, ids):
-    words = draw(st.lists(st.text(min_size=1), min_size=1, max_size=8))
+    # The reader takes byte order marks out of words.
+    word = st.text(st.characters(exclude_characters="\ufeff", codec="utf-8"), min_size=1)
+    words = draw(st.lists(word, min_size=1, max_size=8))
     entities, end = [], 0
     for gap, width in draw(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=3)):
         if end + gap + width <= len(words):
@@ -152,6 +154,7 @@ def test_stats_and_findings():
     assert (counted["test"].widest, counted["test"].captions) == (2, 0)
     assert stats(splits)["dev"].readable is None
     assert check(splits) == [
+        "test: types that train has no entity of: Per",
         "test: 1 of 1 without a picture: 2",
         "test: 1 of 1 without a caption: 2",
         "train: 2 pictures can't be decoded: 1.png, 1.png",
@@ -162,7 +165,6 @@ def test_stats_and_findings():
         "dev: 1 of 1 texts in train too: 1",
         "test: 1 of 1 texts in train too: 2",
         "test: 1 of 1 texts in dev too: 2",
-        "test: types that train has no entity of: Per",
         "types that differ by case alone: PER, Per; map them by `labels`",
     ]
 

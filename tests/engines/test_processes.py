@@ -254,3 +254,19 @@ def test_what_can_t_be_handed_over_is_one_line(jobs, tmp_path: Path) -> None:
         processes.execute([odd, odd], Store(tmp_path), SimpleNamespace(), "missing", 2)
     assert len(error.value.problems) == 1
     assert "\n" not in error.value.problems[0]
+
+
+def test_nothing_is_imported_from_the_working_folder(registry: Path) -> None:
+    """A file named like a module of Python's own must not be run by the processes."""
+    trap = registry.parent / "socket.py"
+    trap.write_text("open('trapped', 'w').close()\nraise SystemExit('trapped')\n")
+    program = Path(sys.executable).with_name("zoo")
+    done = subprocess.run(
+        [str(program), "run", str(registry), "--jobs", "2"],
+        cwd=registry.parent,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (registry.parent / "trapped").exists()

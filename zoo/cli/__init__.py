@@ -6,6 +6,8 @@ Verbs are imported when used: ``zoo --help`` needs neither torch nor rich.
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 
 import click
@@ -59,9 +61,17 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The entry point. Exit codes: 0 all well, 1 a run failed, 2 wrong use, 130 interrupted."""
+    """The entry point.
+
+    Exit codes: 0 all well, 1 a run failed or the system refused something, 2 wrong use, 130
+    interrupted, 143 terminated.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
     try:
+        if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+            fail(2, "zoo starts its own processes (--jobs); call it without torchrun")
         status = cli.main(prog_name="zoo", standalone_mode=False)
+        sys.stdout.flush()
     except click.UsageError as error:
         fail(2, error.format_message(), hint=f"see `{_path(error)} --help`")
     except click.ClickException as error:
@@ -69,11 +79,34 @@ def main() -> None:
     except ZooError as error:
         fail(1 if isinstance(error, RunError) else 2, *error.problems)
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the same once more changes nothing
         fail(130, "interrupted; nothing is lost: the same command resumes")
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except _Terminated:
+        fail(143, "terminated; nothing is lost: the same command resumes")
+    except OSError as error:
+        _silence()
+        where = f"{error.filename}: " if error.filename else ""
+        fail(1, f"{where}{error.strerror or error}; free space or change permissions, and repeat")
+    except RecursionError:
+        fail(2, "something is nested too deeply to be read; flatten it")
+    except MemoryError:
+        fail(1, "out of memory; take smaller batches (`batch_size` of the recipe) or fewer --jobs")
     sys.exit(status if isinstance(status, int) else 0)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived: clean up as after Ctrl-C."""
+
+
+def _terminated(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Terminated
+
+
+def _silence() -> None:
+    """Let nothing more be written to an output that takes nothing (a closed pipe, a full disk)."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
 
 
 def _path(error: click.UsageError) -> str:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -219,10 +220,11 @@ def _comparison(ground: _Ground, point: Draft, drafts: Sequence[Draft]) -> list[
                         f"{draft.at}: the arms `{twin.arm.name}` and `{draft.name}` are the same "
                         f"under {ground.base}; remove one"
                     )
-    return [_plan(ground, point, across, " = ".join(names)), *arms.values()]
+    assert base.arm is not None
+    return [replace(base, arm=replace(base.arm, name=" = ".join(names))), *arms.values()]
 
 
-def _plan(ground: _Ground, draft: Draft, across: str, name: str | None = None) -> Plan:
+def _plan(ground: _Ground, draft: Draft, across: str) -> Plan:
     """An arm's plan, under the first seed. Raises ConfigError naming the arm."""
     config, cells = ground.config, ground.cells
     root, at = config.root, ".".join(draft.at.path)
@@ -268,7 +270,7 @@ def _plan(ground: _Ground, draft: Draft, across: str, name: str | None = None) -
         "recipes": recipe == config.recipes[cells.recipe],
     }
     told = tuple(each for each in overrides if not same[each.partition(".")[0]])
-    arm = Arm(ground.name, ground.base, ground.dataset, across, name or draft.name, told)
+    arm = Arm(ground.name, ground.base, ground.dataset, across, draft.name, told)
     return Plan(
         None,
         spec,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from zoo.data.captions import read_captions
+from zoo.data.blocks import read_blocks
+from zoo.data.captions import Captions
 from zoo.data.files import (
     SPLITS,
     Ids,
@@ -19,19 +17,16 @@ from zoo.data.files import (
     beside,
     dataset_folder,
     map_types,
-    read_lines,
     split_files,
 )
+from zoo.data.findings import Tally
 from zoo.data.pictures import PictureFolder
 from zoo.errors import DataError, near
 from zoo.registry import register
-from zoo.tags import Reading, read_tags, scheme_of, split_tag
+from zoo.tags import Reading, read_tags, scheme_of
 from zoo.types import Sample, Splits
 
 SUFFIXES = (".txt", ".conllu", ".conll", ".bio", ".iob", ".iob2", ".tsv")
-MARK = "IMGID:"
-COMMENT = re.compile(r"# (id |\w+ = )")
-NO_WORD = re.compile(r"#|\d+[-.]\d+\s")
 
 
 @register("reader", "bio")
@@ -81,13 +76,14 @@ class Bio:
         """Train, dev and test, in file order, one language after the other.
 
         Raises:
-            DataError: a file is missing, empty or malformed; names the file and the line.
+            DataError: a file is missing, empty or malformed; names the file and the line. Or no
+                picture of the folder, or no caption of the file, belongs to a sentence.
         """
         folder = dataset_folder(self._root, self._path)
         splits: Splits = {split: [] for split in SPLITS}
-        ids = Ids()
+        beside_text = _Beside(self._images, self._captions)
         if self._languages is None:
-            self._read_folder(folder, folder, None, splits, ids)
+            self._read_folder(folder, folder, None, splits, beside_text)
         for language in dict.fromkeys(self._languages or ()):
             inner = folder / language
             if not inner.is_dir():
@@ -95,186 +91,84 @@ class Bio:
                 raise DataError(
                     f"{inner}: no such folder, but `languages` names it{near(language, there)}"
                 )
-            self._read_folder(inner, folder, language, splits, ids)
-        return map_types(splits, self._labels, folder)
+            self._read_folder(inner, folder, language, splits, beside_text)
+        beside_text.check()
+        return beside_text.tally.read(map_types(splits, self._labels, folder))
 
     def _read_folder(
-        self, folder: Path, outer: Path, language: str | None, splits: Splits, ids: Ids
+        self,
+        folder: Path,
+        outer: Path,
+        language: str | None,
+        splits: Splits,
+        beside_text: _Beside,
     ) -> None:
-        places = (folder, outer, self._root)
-        captions = read_captions(beside(self._captions, *places)) if self._captions else {}
-        pictures = PictureFolder(beside(self._images, *places)) if self._images else None
+        captions, pictures = beside_text.of(folder, outer, self._root)
+        tally, ids = beside_text.tally, beside_text.ids
         prefix = f"{language}/" if language else ""
         for split, file in split_files(folder, SUFFIXES, self._names).items():
-            blocks = list(read_blocks(file))
+            tally.split = split
+            blocks = read_blocks(file, tally)
             scheme = scheme_of(set(chain.from_iterable(block.tags for block in blocks)))
             for n, block in enumerate(blocks, 1):
-                where = f"{file}:{block.line}"
-                id = block.id or f"{split}-{n}"
-                ids.add(prefix + id, where)
+                name = block.id or f"{split}-{n}"
+                id = ids.unique(prefix + name, split, tally)
+                picture = pictures.find(name, f"{file}:{block.line}") if pictures else None
+                caption = captions.find(name) if captions else None
+                if block.id and pictures and pictures.exists:
+                    if picture is None:
+                        tally("picture absent", id)
+                        tally.absent[split].add(id)
+                    elif pictures.several(name):
+                        tally("several pictures", id)
+                if captions and caption is None:
+                    tally("caption absent", id)
                 splits[split].append(
                     Sample(
-                        id=prefix + id,
+                        id=id,
                         words=tuple(block.words),
                         entities=tuple(read_tags(block.tags, self._reading, scheme)),
                         language=language,
-                        picture=pictures.find(id, where) if pictures else None,
-                        caption=captions.get(id),
+                        picture=picture,
+                        caption=caption or None,
                     )
                 )
 
 
-@dataclass(slots=True)
-class Block:
-    """One sentence of a file: where it begins, its IMGID where the file has them, its rows."""
+class _Beside:
+    """What belongs to the texts of a dataset: pictures, captions, ids, and what was noticed."""
 
-    line: int
-    id: str | None = None
-    words: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-    count: int = 0  # of the first word, where the rows are counted
+    def __init__(self, images: str | None, captions: str | None) -> None:
+        self._images, self._captions = images, captions
+        self._folders: dict[Path, PictureFolder] = {}
+        self._files: dict[Path, Captions] = {}
+        self.tally, self.ids = Tally(), Ids()
 
+    def of(self, *places: Path) -> tuple[Captions | None, PictureFolder | None]:
+        """What is in the first of the places that has it."""
+        captions = pictures = None
+        if self._captions:
+            file = beside(self._captions, *places)
+            if file not in self._files:
+                self._files[file] = Captions(file)
+            captions = self._files[file]
+        if self._images:
+            folder = beside(self._images, *places)
+            if folder not in self._folders:
+                self._folders[folder] = PictureFolder(folder)
+            pictures = self._folders[folder]
+        return captions, pictures
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The rows of a file: how many columns (as first seen in ``line``), is the first a count."""
-
-    line: int
-    width: int
-    counted: bool
-
-
-def read_blocks(file: Path) -> Iterator[Block]:
-    """The sentences of a file.
-
-    Raises:
-        DataError: the file or a line of it is wrong; names both.
-    """
-    lines = read_lines(file)
-    layout = _layout(lines, file)
-    marked = any(map(_is_mark, lines))
-    known: set[str] = set()  # tags found to be good, each looked at once
-    block: Block | None = None
-    for number, line in enumerate(lines, 1):
-        columns = _columns(line)
-        if _is_mark(line):
-            yield from _finished(block, file)
-            block = Block(number, _mark_id(line, f"{file}:{number}"))
-        elif not columns or columns[0] == "-DOCSTART-":
-            yield from _finished(block, file)
-            block = None
-        elif not _is_comment(line, layout.counted):
-            if block is None:
-                if marked:
-                    raise DataError(
-                        f"{file}:{number}: words before any `{MARK}` line; "
-                        f"begin each sentence with `{MARK}` and its id"
-                    )
-                block = Block(number)
-            word, tag = columns[layout.counted], columns[-1]
-            if len(columns) != layout.width or not word or tag not in known:
-                _check_row(columns, layout, f"{file}:{number}")
-                known.add(tag)
-            if layout.counted:
-                _check_count(columns[0], block, f"{file}:{number}")
-            block.words.append(word)
-            block.tags.append(tag)
-    yield from _finished(block, file)
-
-
-def _finished(block: Block | None, file: Path) -> Iterator[Block]:
-    if block is not None and not block.words:
-        raise DataError(
-            f"{file}:{block.line}: `{MARK}{block.id}` has no words; put them in the next lines, "
-            f"without a blank line between, or remove the id"
-        )
-    if block is not None:
-        yield block
-
-
-def _columns(line: str) -> list[str]:
-    """The columns of a row; none for a blank line. A no-break space is a word like any other."""
-    if "\t" in line:
-        columns = [column.strip(" ") for column in line.split("\t")]
-        return columns if any(columns) else []
-    return [column for column in line.split(" ") if column]
-
-
-def _is_mark(line: str) -> bool:
-    return line.startswith(MARK) and "\t" not in line
-
-
-def _mark_id(line: str, where: str) -> str:
-    id = line[len(MARK) :].strip()
-    if not id:
-        raise DataError(f"{where}: `{MARK}` without an id; write the sentence's id behind it")
-    return id
-
-
-def _is_comment(line: str, counted: bool) -> bool:
-    """CoNLL-U's comments and rows that are no words (``3-4``, ``5.1``); elsewhere # is a word."""
-    if counted:
-        return bool(NO_WORD.match(line))
-    return line.startswith("# ") and bool(COMMENT.match(line))
-
-
-def _layout(lines: Sequence[str], file: Path) -> Layout:
-    """Looks at the first rows, if possible at those that can't be comments."""
-    rows = (
-        (number, columns)
-        for number, line in enumerate(lines, 1)
-        if (columns := _columns(line)) and columns[0] != "-DOCSTART-" and not _is_mark(line)
-    )
-    sample = list(islice(rows, 200))
-    sample = [row for row in sample if not row[1][0].startswith("#")] or sample
-    if not sample:
-        raise DataError(f"{file}: holds no word; put one word and its tag in a line")
-    line, columns = sample[0]
-    numbers = sum(row[0].isdecimal() for _, row in sample)
-    counted = len(columns) > 2 and 2 * numbers > len(sample)
-    where = f"{file}:{line}"
-    if len(columns) == 1:
-        raise DataError(f"{where}: {_alone(columns[0])}")
-    if counted and len(columns) > 3:
-        raise DataError(
-            f"{where}: {len(columns)} columns, the first of them a count; "
-            f"keep the count, the word and the tag"
-        )
-    if len(columns) > 4:
-        raise DataError(
-            f"{where}: {len(columns)} columns; keep 2 to 4, the word first and the tag last"
-        )
-    return Layout(line, len(columns), counted)
-
-
-def _alone(column: str) -> str:
-    return f"`{column}` stands alone; a row is a word and its tag, with a tab or a space between"
-
-
-def _check_row(columns: Sequence[str], layout: Layout, where: str) -> None:
-    if len(columns) == 1:
-        raise DataError(f"{where}: {_alone(columns[0])}")
-    if len(columns) != layout.width:
-        raise DataError(
-            f"{where}: {len(columns)} columns, but {layout.width} in line {layout.line}; "
-            f"give every row of the file the same columns"
-        )
-    if not columns[layout.counted]:
-        raise DataError(f"{where}: a tag without a word; put the word before it or remove the row")
-    if not columns[-1]:
-        raise DataError(f"{where}: a word without a tag; put `O` or an entity's tag in the row")
-    try:
-        split_tag(columns[-1])
-    except ValueError as error:
-        raise DataError(f"{where}: {error}") from None
-
-
-def _check_count(count: str, block: Block, where: str) -> None:
-    """Raises DataError where a sentence's rows don't count up by one from 0 or 1."""
-    if not block.words:
-        block.count = int(count) if count in ("0", "1") else -1
-    if count != str(block.count + len(block.words)):
-        raise DataError(
-            f"{where}: the word count `{count}` is out of order; count each sentence's words from "
-            f"0 or 1, with a blank line between sentences"
-        )
+    def check(self) -> None:
+        """Raises DataError where a folder or file has nothing that belongs to a sentence."""
+        for folder in self._folders.values():
+            folder.check()
+        for file in self._files.values():
+            file.check()
+        absent = [folder for folder in self._folders.values() if not folder.exists]
+        if absent:
+            sought = sum(folder.sought for folder in absent)
+            self.tally.add(
+                f"there is no picture folder `{self._images}`: {sought} sentences are without "
+                f"their picture"
+            )

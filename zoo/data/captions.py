@@ -1,51 +1,133 @@
-"""Captions files: ``<id>.jpg :caption`` lines, TSV, or JSONL."""
+"""Captions files: ``<id>.jpg :caption`` lines, TSV, JSONL, or one JSON value."""
 
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from zoo.data.files import read_lines
+from zoo.data.files import text_of
+from zoo.data.findings import some
 from zoo.data.pictures import picture_id
 from zoo.errors import DataError
 
+NAMES = ("image_id", "id", "image", "file_name", "filename")
+"""What the id of a caption is called in JSON and in the header of a TSV file."""
+
+
+class Captions:
+    """Captions by picture id, which may have a picture's suffix or not."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._captions = read_captions(file)
+        self._sought: list[str] = []
+        self._found = 0
+
+    def find(self, id: str) -> str | None:
+        """The caption of an id: "" where it is empty, None where the file doesn't have the id."""
+        caption = self._captions.get(caption_id(id))
+        self._sought.append(id)
+        self._found += caption is not None
+        return caption
+
+    def check(self) -> None:
+        """Raises DataError where captions were looked for and none was found."""
+        if self._sought and not self._found:
+            raise DataError(
+                f"{self._file}: no caption is of a sentence; the file has {some(self._captions)}, "
+                f"but the ids of sentences are {some(self._sought)}; give each caption the id of "
+                f"its sentence"
+            )
+
+
+def caption_id(name: str) -> str:
+    """A picture's id: its file name without suffix, in Unicode's composed form."""
+    return picture_id(unicodedata.normalize("NFC", name.strip()))
+
 
 def read_captions(path: Path) -> dict[str, str]:
-    """Captions by picture id (a picture's file name without suffix); empty ones are left out.
+    """Captions by picture id (a picture's file name without suffix); some may be empty.
 
-    The first line shows the format: ``{"id" | "image": …, "caption": …}``, an id and a caption
-    with a tab between them (a header line ``id caption`` may come first), or ``<id>.jpg :caption``.
+    The beginning shows the format: a JSON object a line, ``{"id": …, "caption": …}`` (``image_id``,
+    ``image`` or ``file_name`` will do for ``id``), a JSON array of such objects, one JSON object
+    of captions by id, an id and a caption with a tab between them (a header may come first), or
+    ``<id>.jpg :caption``.
 
     Raises:
         DataError: the file is missing or empty, a line has no id or is not of that format, an id
             occurs twice.
     """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a file; `captions` names a file")
     captions: dict[str, str] = {}
-    first: dict[str, int] = {}
-    lines = [(number, line) for number, line in enumerate(read_lines(path), 1) if line.strip()]
+    first: dict[str, str] = {}
+    for place, name, caption in _entries(text_of(path), path):
+        where, id = _where(path, place), caption_id(name)
+        if not id:
+            raise DataError(f"{where}: a caption without an id; put the id first")
+        if id in first:
+            raise DataError(
+                f"{where}: the id `{id}` is a duplicate of that in {first[id]}; "
+                f"keep one caption a picture"
+            )
+        first[id] = place
+        captions[id] = caption.replace("\ufeff", "").strip()
+    return captions
+
+
+def _where(path: Path, place: str) -> str:
+    return f"{path}:{place[5:]}" if place.startswith("line ") else f"{path}: {place}"
+
+
+def _entries(text: str, path: Path) -> Iterator[tuple[str, str, str]]:
+    """Where each caption stands (``line 3``, ``item 3``), its id, and itself."""
+    lines = [(f"line {n}", line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     head = lines[0][1]
+    if head.lstrip().startswith("["):
+        for n, record in enumerate(_array(text, path), 1):
+            yield f"item {n}", *_record(record, _where(path, f"item {n}"))
+        return
     if head.lstrip().startswith("{"):
+        if (captions := _mapping(text)) is not None:
+            for n, (name, caption) in enumerate(captions, 1):
+                yield f"item {n}", name, caption or ""
+            return
         parse = _json
     elif "\t" in head:
         parse = _tsv
-        if head.lower().split("\t") in (["id", "caption"], ["image", "caption"]):
+        name, *rest = head.lower().split("\t")
+        if name.strip() in NAMES and [column.strip() for column in rest] == ["caption"]:
             del lines[0]
     else:
         parse = _colon
-    for number, line in lines:
-        name, caption = parse(line, f"{path}:{number}")
-        id = picture_id(name.strip())
-        if not id:
-            raise DataError(f"{path}:{number}: a caption without an id; put the id first")
-        if id in first:
-            raise DataError(
-                f"{path}:{number}: the id `{id}` is a duplicate of that in line {first[id]}; "
-                f"keep one caption a picture"
-            )
-        first[id] = number
-        if caption.strip():
-            captions[id] = caption.strip()
-    return captions
+    for place, line in lines:
+        yield place, *parse(line, _where(path, place))
+
+
+def _array(text: str, path: Path) -> list[Any]:
+    try:
+        records = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f'{path}: not JSON ({error}); write an array of {{"id": "…", "caption": "…"}}, '
+            f"or one such object a line"
+        ) from None
+    assert isinstance(records, list), "what begins with a bracket is an array"
+    return records
+
+
+def _mapping(text: str) -> list[tuple[str, str | None]] | None:
+    """Ids and captions, where the file is one JSON object of captions by id; else None."""
+    try:
+        pairs = json.loads(text, object_pairs_hook=list)  # a dictionary would hide duplicates
+    except (ValueError, RecursionError):
+        return None
+    if any(key == "caption" or not isinstance(value, str | None) for key, value in pairs):
+        return None
+    return pairs or None
 
 
 def _colon(line: str, where: str) -> tuple[str, str]:
@@ -57,7 +139,7 @@ def _colon(line: str, where: str) -> tuple[str, str]:
 
 def _tsv(line: str, where: str) -> tuple[str, str]:
     name, tab, caption = line.partition("\t")
-    if not tab or "\t" in caption:
+    if not tab or "\t" in caption.rstrip("\t"):
         raise DataError(f"{where}: not two columns; write the id, one tab, and the caption")
     return name, caption
 
@@ -65,10 +147,23 @@ def _tsv(line: str, where: str) -> tuple[str, str]:
 def _json(line: str, where: str) -> tuple[str, str]:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON ({error}); write one object a line") from None
-    name = record.get("id", record.get("image")) if isinstance(record, dict) else None
-    caption = record.get("caption") if isinstance(record, dict) else None
-    if not isinstance(name, str) or not isinstance(caption, str | None):
-        raise DataError(f'{where}: write {{"id": "…", "caption": "…"}}, both of them text')
-    return name, caption or ""
+    return _record(record, where)
+
+
+def _record(record: Any, where: str) -> tuple[str, str]:
+    fields = record if isinstance(record, dict) else {}
+    name = next((fields[key] for key in NAMES if key in fields), None)
+    caption = fields.get("caption")
+    if (
+        isinstance(name, bool)
+        or not isinstance(name, str | int)
+        or "caption" not in fields
+        or not isinstance(caption, str | None)
+    ):
+        raise DataError(
+            f'{where}: write {{"id": "…", "caption": "…"}}, the caption as text and the id as text '
+            f"or a whole number"
+        )
+    return str(name), caption or ""

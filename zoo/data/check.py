@@ -2,45 +2,84 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, combinations
 
+from zoo.data.findings import Finding, counted, some
 from zoo.data.pictures import readable
+from zoo.errors import shown
 from zoo.types import Sample, Splits
+
+CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 def check(splits: Splits) -> list[str]:
-    """Findings, one clear line each; none where all is well. Decodes every picture."""
+    """All findings, one clear line each; none where all is well. Decodes every picture."""
     return list(
         chain(
+            (finding.text for finding in findings(splits)),
+            untrainable(splits),
             _absent(splits, "picture", lambda sample: sample.picture is None),
             _absent(splits, "caption", lambda sample: sample.caption is None),
             _unreadable(splits),
+            _control_characters(splits),
             _contradictions(splits),
             _repeats(splits),
             _shared(splits),
-            _unseen_types(splits),
             _types_by_case(splits),
         )
     )
 
 
+def findings(splits: Splits) -> list[Finding]:
+    """What the reader noticed and which types are new in dev or test: quickly found, no decoding.
+
+    Those with ``note`` may change what numbers mean, and belong under the tables of the dataset.
+    """
+    return [*getattr(splits, "findings", ()), *_unseen_types(splits)]
+
+
+def notes(splits: Splits) -> list[str]:
+    """The findings that belong under the tables of the dataset."""
+    return [finding.text for finding in findings(splits) if finding.note]
+
+
+def untrainable(splits: Splits) -> list[str]:
+    """Why nothing can be learnt from a dataset; nothing where it can."""
+    if any(sample.entities for sample in splits.get("train", [])):
+        return []
+    return ["train: no sentence has an entity, so there is nothing to learn; check its tags"]
+
+
 def _absent(splits: Splits, what: str, absent: Callable[[Sample], bool]) -> Iterator[str]:
+    """Those of which the reader did not say it already."""
+    named = getattr(splits, "absent", {}) if what == "picture" else {}
     lacking = {split: [s.id for s in samples if absent(s)] for split, samples in splits.items()}
-    if all(len(ids) == len(splits[split]) for split, ids in lacking.items()):
+    if all(len(ids) == len(splits[split]) for split, ids in lacking.items()) and not named:
         yield f"no sentence has a {what}"
         return
     for split, ids in lacking.items():
+        others = [id for id in ids if id not in named.get(split, ())]
+        if others:
+            yield f"{split}: {len(others)} of {len(splits[split])} without a {what}: {some(others)}"
+
+
+def _control_characters(splits: Splits) -> Iterator[str]:
+    for split, samples in splits.items():
+        ids = [s.id for s in samples if CONTROL.search(" ".join(s.words))]
         if ids:
-            yield f"{split}: {len(ids)} of {len(splits[split])} without a {what}: {_some(ids)}"
+            found = counted(len(ids), "sentence has", "sentences have")
+            yield f"{split}: {found} control characters inside a word: {some(ids)}"
 
 
 def _unreadable(splits: Splits) -> Iterator[str]:
     for split, samples in splits.items():
         bad = [s.picture.name for s in samples if s.picture and not readable(s.picture)]
         if bad:
-            yield f"{split}: {_n(len(bad), 'picture')} can't be decoded: {_some(bad)}"
+            found = counted(len(bad), "picture", "pictures")
+            yield f"{split}: {found} can't be decoded: {some(bad)}"
 
 
 def _contradictions(splits: Splits) -> Iterator[str]:
@@ -51,8 +90,8 @@ def _contradictions(splits: Splits) -> Iterator[str]:
         ]
         if odd:
             examples = (" = ".join(s.id for s in group) for group in odd)
-            found = f"{_n(len(odd), 'text')} with different entities in two places"
-            yield f"{split}: {found}: {_some(examples)}"
+            found = f"{counted(len(odd), 'text', 'texts')} with different entities in two places"
+            yield f"{split}: {found}: {some(examples)}"
     for (one, first), (two, second) in combinations(splits.items(), 2):
         left, right = _by_words(first), _by_words(second)
         pairs = [
@@ -62,8 +101,8 @@ def _contradictions(splits: Splits) -> Iterator[str]:
         ]
         if pairs:
             yield (
-                f"{one} and {two}: {_n(len(pairs), 'text')} with different entities in each: "
-                f"{_some(sorted(pairs))}"
+                f"{one} and {two}: {counted(len(pairs), 'text', 'texts')} with different entities "
+                f"in each: {some(sorted(pairs))}"
             )
 
 
@@ -72,7 +111,8 @@ def _repeats(splits: Splits) -> Iterator[str]:
         groups = [group for group in _by_words(samples).values() if len(group) > 1]
         if groups:
             examples = (" = ".join(s.id for s in group) for group in groups)
-            yield f"{split}: {_n(len(groups), 'text')} more than once: {_some(examples)}"
+            found = counted(len(groups), "text", "texts")
+            yield f"{split}: {found} more than once: {some(examples)}"
 
 
 def _shared(splits: Splits) -> Iterator[str]:
@@ -80,14 +120,17 @@ def _shared(splits: Splits) -> Iterator[str]:
         left = _by_words(first)
         ids = [sample.id for sample in second if sample.words in left]
         if ids:
-            yield f"{two}: {len(ids)} of {len(second)} texts in {one} too: {_some(ids)}"
+            yield f"{two}: {len(ids)} of {len(second)} texts in {one} too: {some(ids)}"
 
 
-def _unseen_types(splits: Splits) -> Iterator[str]:
+def _unseen_types(splits: Splits) -> Iterator[Finding]:
     known = _types(splits.get("train", []))
     for split, samples in splits.items():
         if unseen := sorted(_types(samples) - known):
-            yield f"{split}: types that train has no entity of: {', '.join(unseen)}"
+            yield Finding(
+                f"{split}: types that train has no entity of: {', '.join(map(shown, unseen))}",
+                note=True,
+            )
 
 
 def _types_by_case(splits: Splits) -> Iterator[str]:
@@ -107,12 +150,3 @@ def _by_words(samples: Sequence[Sample]) -> dict[tuple[str, ...], list[Sample]]:
     for sample in samples:
         groups[sample.words].append(sample)
     return dict(groups)
-
-
-def _some(names: Iterable[str], n: int = 3) -> str:
-    names = list(names)
-    return ", ".join(names[:n]) + (", …" if len(names) > n else "")
-
-
-def _n(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

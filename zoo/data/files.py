@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from zoo.errors import DataError, near
+from zoo.data.findings import Notice, ignore
+from zoo.errors import DataError, invisible, near
 from zoo.types import Sample, Splits
 
 Split = Literal["train", "dev", "test"]
@@ -78,9 +80,16 @@ def _split_file(folder: Path, split: Split, suffixes: Sequence[str], given: str 
 
 
 def read_lines(file: Path) -> list[str]:
-    """The lines of a UTF-8 file, without their ends; a byte order mark is dropped.
+    """The lines of a file; see :func:`text_of`."""
+    return text_of(file).split("\n")
 
-    Only a newline ends a line: U+2028, U+0085 and their like occur inside words.
+
+def text_of(file: Path) -> str:
+    """The text of a UTF-8 file. Lines end with a newline, whatever they ended with in the file.
+
+    That may be LF, CR LF, CR alone, LF CR, or several CR before an LF. No other character ends a
+    line: U+2028, U+0085 and their like occur inside words. Byte order marks at the beginnings of
+    lines, where files were joined, are dropped.
 
     Raises:
         DataError: it can't be read, isn't UTF-8, or holds nothing.
@@ -92,29 +101,55 @@ def read_lines(file: Path) -> list[str]:
             f"{file}: can't be read ({error.strerror}); check that it is a file you may read"
         ) from None
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(f"{file}:{line}: not UTF-8; save the file as UTF-8") from None
+    if "\r" in text:
+        if text.count("\n\r") >= text.count("\n") - 1:
+            text = text.replace("\n\r", "\n")
+        text = re.sub(r"\r+\n|\r", "\n", text)
+    if "\ufeff" in text:
+        text = re.sub("^\ufeff+", "", text, flags=re.MULTILINE)
     if not text.strip():
         raise DataError(f"{file}: the file is empty; put the split's sentences or lines there")
-    return [line.removesuffix("\r") for line in text.split("\n")]
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(f"{file}:{line}: not text (it holds NUL characters); save it as UTF-8")
+    return text
+
+
+def clean(name: str) -> str:
+    """A tag or type without white space and invisible characters at its ends."""
+    while name and invisible(name[-1]):
+        name = name[:-1]
+    while name and invisible(name[0]):
+        name = name[1:]
+    return name
 
 
 class Ids:
-    """The ids of a dataset, each of which may occur once."""
+    """The ids of a dataset, each of which belongs to one sample."""
 
     def __init__(self) -> None:
         self._seen: dict[str, str] = {}
+        self._given: dict[str, int] = {}  # the last number of ids that repeat
 
-    def add(self, id: str, where: str) -> None:
-        """Raises DataError where the id was there before."""
-        if id in self._seen:
-            raise DataError(
-                f"{where}: the id `{id}` is a duplicate of that in {self._seen[id]}; "
-                f"give each sentence an id of its own"
-            )
-        self._seen[id] = where
+    def unique(self, id: str, split: str, notice: Notice = ignore) -> str:
+        """The id, or where it was there before the id and a number: ``101``, ``101-2``, ``101-3``.
+
+        Several sentences of one post may so keep its id. ``notice`` is told of such an id.
+        """
+        if id not in self._seen:
+            self._seen[id] = split
+            return id
+        notice("repeated id" if self._seen[id] == split else "post of an earlier split", id)
+        number = self._given.get(id, 1) + 1
+        while f"{id}-{number}" in self._seen:
+            number += 1
+        self._given[id] = number
+        self._seen[f"{id}-{number}"] = split
+        return f"{id}-{number}"
 
 
 def map_types(splits: Splits, labels: Mapping[str, str], where: Path) -> Splits:

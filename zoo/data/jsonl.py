@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from zoo.data.files import SPLITS, Ids, Split, dataset_folder, map_types, read_lines, split_files
+from zoo.data.blocks import NOTHING
+from zoo.data.files import (
+    SPLITS,
+    Ids,
+    Split,
+    clean,
+    dataset_folder,
+    map_types,
+    read_lines,
+    split_files,
+)
+from zoo.data.findings import Notice, Tally, ignore
 from zoo.data.pictures import PictureFolder
-from zoo.errors import DataError, near
+from zoo.errors import DataError, invisible, near
 from zoo.registry import register
 from zoo.types import Entity, Picture, Sample, Splits
 
@@ -23,7 +35,8 @@ class Jsonl:
     """A folder of JSONL files: ``{"words" | "text", "entities": [{"start", "end", "type"}], …}``.
 
     Entities are offsets, ``end`` exclusive: of ``words``, or of the characters of ``text``, which
-    is split on white space. ``id`` (else ``<split>-<line>``), ``image`` (a file name),
+    is split on white space; white space at an entity's ends belongs to no word. ``id`` (else
+    ``<split>-<line>``), ``image`` (a file name or id; of a list the first that is there),
     ``caption`` and ``language`` may be there; every other field is text for ``Sample.extra``.
 
     Args:
@@ -53,22 +66,29 @@ class Jsonl:
         """Train, dev and test, in file order.
 
         Raises:
-            DataError: a file is missing, empty or malformed; names the file and the line.
+            DataError: a file is missing, empty or malformed; names the file and the line. Or no
+                picture of the folder is of a sentence.
         """
         folder = dataset_folder(self._root, self._path)
         pictures = PictureFolder(folder / self._images)
         splits: Splits = {split: [] for split in SPLITS}
-        ids = Ids()
+        ids, tally = Ids(), Tally()
         for split, file in split_files(folder, (".jsonl",), self._names).items():
+            tally.split = split
             for number, line in enumerate(read_lines(file), 1):
+                if invisible(line):
+                    continue
                 where = f"{file}:{number}"
-                if line.strip():
-                    sample = read_sample(
-                        read_record(line, where), f"{split}-{number}", pictures, where
-                    )
-                    ids.add(sample.id, where)
-                    splits[split].append(sample)
-        return map_types(splits, self._labels, folder)
+                record = read_record(line, where)
+                sample = read_sample(record, f"{split}-{number}", pictures, where, tally)
+                if (id := ids.unique(sample.id, split, tally)) != sample.id:
+                    sample = replace(sample, id=id)
+                if sample.picture is None and record.get("image"):
+                    tally("picture absent", id)
+                    tally.absent[split].add(id)
+                splits[split].append(sample)
+        pictures.check()
+        return tally.read(map_types(splits, self._labels, folder))
 
 
 def write_jsonl(path: Path, samples: Iterable[Sample], images: Path | None = None) -> None:
@@ -108,7 +128,7 @@ def _write_picture(images: Path, picture: Picture) -> None:
 def read_record(line: str, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON ({error}); write one object a line") from None
     if not isinstance(record, dict):
         raise DataError(f'{where}: not an object; write {{"words": […], "entities": […]}}')
@@ -116,7 +136,11 @@ def read_record(line: str, where: str) -> dict[str, Any]:
 
 
 def read_sample(
-    record: Mapping[str, Any], default_id: str, pictures: PictureFolder, where: str
+    record: Mapping[str, Any],
+    default_id: str,
+    pictures: PictureFolder,
+    where: str,
+    notice: Notice = ignore,
 ) -> Sample:
     extra = {key: value for key, value in record.items() if key not in KEYS and value is not None}
     for key, value in extra.items():
@@ -125,23 +149,37 @@ def read_sample(
     id = record.get("id", default_id)
     if isinstance(id, bool) or not isinstance(id, str | int) or id == "":
         raise DataError(f"{where}: `id` must be text or a whole number; or leave it out")
-    words, starts, ends = _words(record, where)
-    image = _text(record, "image", where)
+    words, starts, ends = _words(record, where, notice)
+    found = [picture for name in _images(record, where) if (picture := pictures.find(name, where))]
+    if len(found) > 1:
+        notice("several pictures", str(id))
     return Sample(
         id=str(id),
         words=words,
-        entities=_entities(record.get("entities"), starts, ends, where),
+        entities=_entities(record, starts, ends, where, notice),
         language=_text(record, "language", where),
-        picture=pictures.find(image, where) if image else None,
+        picture=found[0] if found else None,
         caption=_text(record, "caption", where),
         extra=extra,
     )
 
 
+def _images(record: Mapping[str, Any], where: str) -> list[str]:
+    """The names of a sentence's pictures."""
+    image = record.get("image")
+    images = image if isinstance(image, list) else [image]
+    for each in images:
+        if isinstance(each, bool) or not isinstance(each, str | int | None):
+            raise DataError(f"{where}: `image` must be a file name, or a list of them")
+    return [str(each) for each in images if each is not None and str(each).strip()]
+
+
 Offsets = Mapping[int, int]
 
 
-def _words(record: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], Offsets, Offsets]:
+def _words(
+    record: Mapping[str, Any], where: str, notice: Notice
+) -> tuple[tuple[str, ...], Offsets, Offsets]:
     """The words, and what offset in the file stands for the start and for the end of which."""
     if ("words" in record) == ("text" in record):
         raise DataError(f"{where}: give the sentence as either `words` or `text`")
@@ -154,19 +192,47 @@ def _words(record: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], Offs
     else:
         if not isinstance(record["text"], str):
             raise DataError(f"{where}: `text` must be text; give a list of words as `words`")
-        found = list(re.finditer(r"\S+", record["text"]))
+        # A byte order mark is no character of a word, but it counts as one of the text.
+        found = list(re.finditer(r"[^\s\ufeff](?:\S*[^\s\ufeff])?", record["text"]))
         words = [match.group() for match in found]
         starts = {match.start(): i for i, match in enumerate(found)}
         ends = {match.end(): i for i, match in enumerate(found, 1)}
     if not words:
         raise DataError(f"{where}: a sentence without words; remove the line")
+    if any("\ufeff" in word for word in words):
+        notice("byte order mark", where.rpartition("/")[2])
+        words = [word.replace("\ufeff", "") or NOTHING for word in words]
     return tuple(words), starts, ends
 
 
-def _entities(given: Any, starts: Offsets, ends: Offsets, where: str) -> tuple[Entity, ...]:
+def _entities(
+    record: Mapping[str, Any], starts: Offsets, ends: Offsets, where: str, notice: Notice
+) -> tuple[Entity, ...]:
+    given = record.get("entities")
     if not isinstance(given, list):
         raise DataError(f"{where}: `entities` must be a list; write [] where there is none")
-    entities = sorted(_entity(item, starts, ends, where) for item in given)
+    text = record.get("text")
+    entities = []
+    for item in given:
+        start, end, label = _fields(item, where)
+        kept = clean(label)
+        if kept != label:
+            notice("invisible in tag", f"`{label}`")
+        if not kept:
+            raise DataError(f"{where}: the entity {start}–{end} has no type that can be seen")
+        inner = _without_blanks(text, start, end) if isinstance(text, str) else (start, end)
+        if inner != (start, end):
+            notice("blank in span", where.rpartition("/")[2])
+        first, last = inner
+        if first not in starts or last not in ends or starts[first] >= ends[last]:
+            raise DataError(
+                f"{where}: the entity {start}–{end} ({label}) is out of range or not on words' "
+                f"edges; `end` is exclusive, offsets count words of `words` and characters of "
+                f"`text`, whose words are parted by white space; give `words` to part them "
+                f"elsewhere"
+            )
+        entities.append(Entity(starts[first], ends[last], kept))
+    entities.sort()
     for left, right in pairwise(entities):
         if right.start < left.end:
             raise DataError(
@@ -176,23 +242,26 @@ def _entities(given: Any, starts: Offsets, ends: Offsets, where: str) -> tuple[E
     return tuple(entities)
 
 
-def _entity(item: Any, starts: Offsets, ends: Offsets, where: str) -> Entity:
+def _without_blanks(text: str, start: int, end: int) -> tuple[int, int]:
+    """The offsets without white space and byte order marks at the ends, if they are in range."""
+    if 0 <= start < end <= len(text):
+        while start < end and (text[end - 1].isspace() or text[end - 1] == "\ufeff"):
+            end -= 1
+        while start < end and (text[start].isspace() or text[start] == "\ufeff"):
+            start += 1
+    return start, end
+
+
+def _fields(item: Any, where: str) -> tuple[int, int, str]:
     match item:
         case {"start": int(start), "end": int(end), "type": str(label)} if (
             label and not isinstance(start, bool) and not isinstance(end, bool)
         ):
-            pass
-        case _:
-            raise DataError(
-                f"{where}: an entity must be {{"
-                f'"start": number, "end": number, "type": "…"}}, not {json.dumps(item)[:60]}'
-            )
-    if start not in starts or end not in ends or starts[start] >= ends[end]:
-        raise DataError(
-            f"{where}: the entity {start}–{end} ({label}) is out of range or not on words' edges; "
-            f"`end` is exclusive, offsets count words of `words` and characters of `text`"
-        )
-    return Entity(starts[start], ends[end], label)
+            return start, end, label
+    raise DataError(
+        f"{where}: an entity must be {{"
+        f'"start": number, "end": number, "type": "…"}}, not {json.dumps(item)[:60]}'
+    )
 
 
 def _text(record: Mapping[str, Any], key: str, where: str) -> str | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zoo.runs.job import Job, Report, Rerun
     from zoo.training.loop import Row
 
+_SAFE = "PYTHONSAFEPATH"
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -133,12 +134,17 @@ class _Worker:
     def __init__(self) -> None:
         self.pipe, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(target=_work, args=(theirs,))
-        # Ctrl-C reaches every process of a terminal; one that begins now is to know nothing of it
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Ctrl-C reaches every process of a terminal; one that begins now is to know nothing of it.
+        # Nor is it to import what lies in the working folder (a `socket.py`, say).
+        before, safe = signal.signal(signal.SIGINT, signal.SIG_IGN), os.environ.get(_SAFE)
+        os.environ[_SAFE] = "1"
         try:
             self.process.start()
         finally:
             signal.signal(signal.SIGINT, before)
+            del os.environ[_SAFE]
+            if safe is not None:
+                os.environ[_SAFE] = safe
         theirs.close()
 
     def send(self, what: _Order | int | None) -> None:

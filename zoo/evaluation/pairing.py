@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from zoo.data.bio import read_blocks
+from zoo.data.blocks import read_blocks
 from zoo.data.files import Ids, read_lines
 from zoo.data.jsonl import read_record, read_sample
 from zoo.data.pictures import PictureFolder
@@ -98,14 +98,12 @@ def _keys(line: str) -> set[str] | None:
 
 
 def _of_tags(file: Path, reading: Reading) -> Iterator[Sentence]:
-    blocks, ids = list(read_blocks(file)), Ids()
+    blocks, ids = read_blocks(file), Ids()
     scheme = scheme_of(set(chain.from_iterable(block.tags for block in blocks)))
     for block in blocks:
-        where = f"{file}:{block.line}"
-        if block.id is not None:
-            ids.add(block.id, where)
+        id = None if block.id is None else ids.unique(block.id, "")
         entities = read_tags(block.tags, reading, scheme)
-        yield Sentence(where, block.id, len(block.words), entities)
+        yield Sentence(f"{file}:{block.line}", id, len(block.words), entities)
 
 
 def _of_samples(file: Path, lines: Sequence[str]) -> Iterator[Sentence]:
@@ -116,9 +114,7 @@ def _of_samples(file: Path, lines: Sequence[str]) -> Iterator[Sentence]:
             continue
         record = read_record(line, where)
         sample = read_sample(record, where, pictures, where)
-        id = sample.id if "id" in record else None
-        if id is not None:
-            ids.add(id, where)
+        id = ids.unique(sample.id, "") if "id" in record else None
         yield Sentence(where, id, len(sample.words), sample.entities, sample.language)
 
 

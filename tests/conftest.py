@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,3 +83,63 @@ def data_root() -> Path:
     if not root or not Path(root).is_dir():
         pytest.skip("the real data sets are not here (ZOO_DATA is unset); they can't be shipped")
     return Path(root).resolve()
+
+
+Found = Sequence[Sequence[tuple[int, int, str]]]
+
+
+@pytest.fixture
+def put_run() -> Callable[..., Path]:
+    """Store a run as training does, without training: ``put_run(root, found=…, seed=2) -> folder``.
+
+    Its test split has three sentences with one gold entity each; ``found`` says what is predicted.
+    """
+    from zoo.evaluation.predictions import read_predictions, score_predictions
+    from zoo.identity import digest
+    from zoo.results.record import RunRecord, write_run
+    from zoo.results.store import Store
+
+    gold = [[(0, 2, "PER")], [(1, 2, "LOC")], [(0, 1, "ORG")]]
+
+    def put(root: Path, found: Found = ([(0, 2, "PER")], [], []), **changes: Any) -> Path:
+        lines = "".join(
+            json.dumps({"id": f"s{i}", "gold": wanted, "predicted": [[*e, 0.5] for e in entities]})
+            + "\n"
+            for i, (wanted, entities) in enumerate(zip(gold, found, strict=True))
+        )
+        fields: dict[str, Any] = {
+            "system": "plain",
+            "dataset": "mini",
+            "seed": 1,
+            "config_hash": digest([changes.get("system"), changes.get("overrides")]),
+            "data_fingerprint": "f" * 64,
+            "sources_hash": "s" * 64,
+            "versions": {"torch": "2.9.1"},
+            "device": "cpu, 1 threads",
+            "precision": "fp32",
+            "harness": 1,
+            "command": "zoo run",
+            "started": datetime(2025, 1, 2, tzinfo=UTC),
+            "seconds": {"train": 1.0, "total": 2.0},
+            "sentences": {"test": 3},
+            "epochs": 1,
+            "best_epoch": 1,
+            "speed": {"train": 1.0, "predict": 1.0},
+            "parameters": {"trained": 10, "total": 20},
+            "text_only": True,
+            **changes,
+        }
+        fields.setdefault("id", digest([fields["config_hash"], fields["seed"], str(changes)])[:12])
+        with Store(root).writer(RunRecord.model_construct(**fields)) as folder:
+            for split in ("dev", "test"):
+                (folder / f"predictions.{split}.jsonl").write_text(lines)
+                scores = score_predictions(read_predictions(folder / f"predictions.{split}.jsonl"))
+                fields.setdefault(split, scores)
+            (folder / "config.yaml").write_text("seed: 1\n")
+            (folder / "history.csv").write_text("epoch,loss\n1,0.5\n")
+            (folder / "model.safetensors").write_bytes(b"weights")
+            record = RunRecord.model_validate(fields)
+            write_run(folder, record)
+        return Store(root).folder(record)
+
+    return put

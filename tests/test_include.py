@@ -165,3 +165,10 @@ def test_the_text_only_version_is_named_where_nothing_reads_the_views(registry: 
     config = read(registry, ["systems.seeing.aligner=null", "systems.seeing.fuser=null"])
     with pytest.raises(ConfigError, match="`views: null`"):
         config.plan()
+
+
+def test_data_verbs_need_datasets_alone(tmp_path: Path, zoo) -> None:
+    (tmp_path / "data.yaml").write_text("datasets: {small: {reader: synthetic, train: 4}}")
+    done = zoo("data", "list", "--registry", "data.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "small" in done.stdout

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -76,6 +78,7 @@ class Hub:
     home: Path
     models: dict[str, Path]
     resnet: dict[str, Tensor]
+    resnet_file: str
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +115,14 @@ def hub(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Hub:
     CLIPImageProcessor().save_pretrained(folders[CLIP])
 
     resnet = models.resnet18().state_dict()
-    file = home / "hub" / "checkpoints" / Path(models.ResNet18_Weights.IMAGENET1K_V1.url).name
+    content = io.BytesIO()
+    torch.save(resnet, content)
+    # What torchvision downloads bears its hash in its name, and is checked against it.
+    name = f"resnet18-{hashlib.sha256(content.getvalue()).hexdigest()[:8]}.pth"
+    file = home / "hub" / "checkpoints" / name
     file.parent.mkdir()
-    torch.save(resnet, file)
-    return Hub(home, folders, resnet)
+    file.write_bytes(content.getvalue())
+    return Hub(home, folders, resnet, name)
 
 
 def cached(home: Path, name: str) -> Path:
@@ -148,6 +155,8 @@ def run(
 ) -> Run:
     """Run a system's own suite for some epochs; the folder of the run."""
 
+    from torchvision.models import ResNet18_Weights
+
     def ask(*args: object, **options: object) -> NoReturn:
         raise AssertionError("all is in the cache, and the hub is asked")
 
@@ -155,6 +164,8 @@ def run(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(hub.home / "hub"))
     monkeypatch.setattr("httpx.Client.send", ask)
     monkeypatch.setenv("TORCH_HOME", str(hub.home))
+    weights = ResNet18_Weights.IMAGENET1K_V1.value
+    monkeypatch.setattr(weights, "url", f"https://localhost/{hub.resnet_file}")
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
 
     def run(system: str, epochs: int) -> Path:
@@ -307,22 +318,21 @@ def assemble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Assemble:
     }
     tokenizer = BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces(()))})
 
-    def instead(model: str, loader: Callable[..., Any], **options: object) -> Any:
-        config, kind = configs[model], loader.__self__  # type: ignore[attr-defined]
-        if kind is transformers.AutoConfig:
-            return config
-        if kind is transformers.AutoTokenizer:
-            return tokenizer
-        found: dict[str, list[str]] = {"missing_keys": []}
-        if kind is transformers.CLIPVisionModel:
-            return kind(config.vision_config), found
-        return kind.from_config(config), found
+    def model(name: str, folder: Path, cls: Any, pooler: bool, instead: str) -> Any:
+        config = configs[name]
+        if cls is transformers.CLIPVisionModel:
+            return cls(config.vision_config)
+        return cls.from_config(config)
 
     for module in ("pretrained", "vit"):
-        monkeypatch.setattr(f"zoo.encoders.{module}.load", instead)
-    monkeypatch.setattr("zoo.encoders.vit.read_preprocessor", lambda model: {})
+        monkeypatch.setattr(f"zoo.encoders.{module}.fetch", lambda name, *_: Path(name))
+        monkeypatch.setattr(f"zoo.encoders.{module}.load_config", lambda name, _: configs[name])
+        monkeypatch.setattr(f"zoo.encoders.{module}.load_model", model)
+    monkeypatch.setattr("zoo.encoders.pieces.load_tokenizer", lambda *_: tokenizer)
     untrained = torchvision.models.get_model
-    monkeypatch.setattr(torchvision.models, "get_model", lambda name, **_: untrained(name))
+    monkeypatch.setattr(
+        "zoo.encoders.cnn.read_weights", lambda name, _: untrained(name).state_dict()
+    )
     entities = tuple(Entity(i, i + 1, f"T{i}") for i in range(TYPES))
 
     def assemble(name: str) -> System:

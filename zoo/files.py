@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import uuid
+import platform
+import re
+from functools import cache
 from pathlib import Path
 
 from zoo.errors import DataError
@@ -16,7 +19,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = path.with_name(f".{path.name}.{owner()}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(data)
@@ -46,3 +49,54 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 (byte {error.start}); make the file again") from None
+
+
+# Temporary names ----------------------------------------------------------------------------------
+
+_OWNER = re.compile(r"\.(?P<host>[^.]+)-(?P<pid>\d+)-(?P<start>\d+)-\d+\.(?:tmp|old)$")
+_COUNT = itertools.count()
+
+
+def owner() -> str:
+    """What a temporary name says of the process that uses it: host, process id, start time.
+
+    No two calls return the same.
+    """
+    return f"{_host()}-{os.getpid()}-{_started(os.getpid())}-{next(_COUNT)}"
+
+
+def abandoned(name: str) -> bool:
+    """Whether the process that a temporary name speaks of is dead, as far as can be known.
+
+    A process on another host counts as alive. A name that tells no process was left by an older
+    version.
+    """
+    import psutil
+
+    told = _OWNER.search(name)
+    if told is None:
+        return True
+    if told["host"] != _host():
+        return False
+    try:
+        process = psutil.Process(int(told["pid"]))
+        # a start time is computed from the clock, which may have been set meanwhile
+        other = abs(process.create_time() - int(told["start"])) > 3
+        return other or bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
+
+
+@cache
+def _host() -> str:
+    return re.sub(r"\W", "_", platform.node(), flags=re.ASCII)[:40] or "unknown"
+
+
+@cache
+def _started(pid: int) -> int:
+    """When a process started, in seconds since the epoch."""
+    import psutil
+
+    return int(psutil.Process(pid).create_time())

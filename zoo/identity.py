@@ -1,6 +1,17 @@
-"""What a thing is known by: one rule, a hash of all that decides what comes out.
+"""What a run is known by: one rule, a hash over all that decides its numbers.
 
-A run's id, a variant's, and the key of a frozen encoder's features follow from it.
+A run's id covers
+
+- the configuration of system and recipe, without what stands at its default and without names;
+- the fingerprint of the data (a dataset's settings decide nothing beyond it);
+- the source of the parts used, and of the modules they are made of;
+- a digest of every model that a part loads, in place of the name or path it is written as;
+- the precision, as resolved for the machine;
+- the number of the harness;
+- the seed.
+
+Runs that differ in their seed alone are one variant. The key of a frozen encoder's features is
+made of the same :func:`sources`.
 """
 
 from __future__ import annotations
@@ -10,11 +21,53 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from importlib.util import resolve_name
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from zoo.errors import ConfigError
+
+HARNESS = 1
+"""The version of everything outside of the parts that decides a number: trainer, optimiser,
+schedule, batches, system, build, picture decoding, tag reading, the dev score that picks the epoch,
+and the defaults of settings.
+
+Raise it with every change that moves a number; every stored run is then another run.
+``tests/test_trajectory.py`` fails when a number moves under the same version.
+"""
 
 ID_LENGTH = 12
+
+
+class Part(Protocol):
+    """What is asked of a part's specification (:class:`zoo.schema.PartSpec`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def cls(self) -> type: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def nested(self) -> Mapping[str, Part]: ...
+    @property
+    def frozen(self) -> bool: ...
+
+
+class Assembly(Protocol):
+    """What is asked of a system's specification (:class:`zoo.schema.SystemSpec`)."""
+
+    @property
+    def parts(self) -> Sequence[tuple[str, Part]]: ...
+    @property
+    def loss_weights(self) -> Mapping[str, float]: ...
+
+
+# Ids ----------------------------------------------------------------------------------------------
 
 
 def digest(value: Any) -> str:
@@ -25,42 +78,222 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def variant_id(config_hash: str, fingerprint: str, sources: str) -> str:
-    """What the seeds of one variant share. ``config_hash`` is the ``digest`` of its config."""
-    return digest([config_hash, fingerprint, sources])[:ID_LENGTH]
-
-
-def run_id(config: Mapping[str, Any], fingerprint: str, sources: str, seed: int) -> str:
-    """The run's content address.
+def variant_id(
+    config_hash: str, fingerprint: str, sources: str, precision: str, harness: int = HARNESS
+) -> str:
+    """What the seeds of one variant share.
 
     Args:
-        config: the resolved configuration of system, recipe and dataset, without the seed.
+        config_hash: see :func:`configuration`.
         fingerprint: of the data.
-        sources: hash of the source of the parts used.
+        sources: see :func:`sources`.
+        precision: ``fp32``, ``bf16`` or ``fp16``: what ``auto`` resolved to.
     """
-    return digest([digest(config), fingerprint, sources, seed])[:ID_LENGTH]
+    return digest([config_hash, fingerprint, sources, precision, harness])[:ID_LENGTH]
 
 
+def run_id(
+    config_hash: str,
+    fingerprint: str,
+    sources: str,
+    precision: str,
+    seed: int,
+    harness: int = HARNESS,
+) -> str:
+    """The run's content address; the arguments are those of :func:`variant_id` and the seed."""
+    return digest([config_hash, fingerprint, sources, precision, harness, seed])[:ID_LENGTH]
+
+
+# Configuration ------------------------------------------------------------------------------------
+
+
+def configuration(system: Assembly, recipe: BaseModel) -> tuple[str, dict[str, str]]:
+    """What of the configuration decides a run's numbers.
+
+    Settings at their defaults don't enter, names don't enter, and a model enters by its digest. The
+    recipe's precision stands in the id by itself. The order of views, of the patterns of learning
+    rates and of any mapping in a part's settings counts: parts are built, and patterns tried, in
+    that order.
+
+    Returns:
+        A SHA-256 (the ``config_hash`` of :func:`variant_id`), and the digest of every model that a
+        part loads, by the name it is written as.
+
+    Raises:
+        ConfigError: a model that a part loads can't be found.
+    """
+    models: dict[str, str] = {}
+    training = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"precision"})
+    settings = {
+        "system": [[slot, _decisive(part, models)] for slot, part in system.parts],
+        "loss_weights": _weights(system.loss_weights),
+        "recipe": {key: _plain(value) for key, value in training.items()},
+    }
+    return digest(settings), dict(sorted(models.items()))
+
+
+def _decisive(part: Part, models: dict[str, str]) -> dict[str, Any]:
+    """What of a part's specification decides its numbers, as plain data.
+
+    A part that loads anything from elsewhere (weights, a tokenizer, configuration files) defines
+    ``@classmethod loaded(cls, settings) -> dict[str, str]``, which gives, for its validated
+    settings, each model's digest by the name it is written as: that of a local model's files, the
+    commit of a model on the hub. Settings that are such a name, or that commit, enter as the list
+    of digests only.
+
+    Args:
+        models: what the part and those nested in it load is added here.
+    """
+    loaded = getattr(part.cls, "loaded", None)
+    own: dict[str, str] = dict(loaded(part.settings)) if loaded is not None else {}
+    models |= own
+    covered, defaults, settings = {*own, *own.values()}, _defaults(part.cls), {}
+    for name, value in part.settings.items():
+        plain = _plain(value)
+        default = name in defaults and _same(plain, _plain(defaults[name]))
+        if not default and not (isinstance(plain, str) and plain in covered):
+            settings[name] = _named(plain, own)
+    return {
+        "part": part.name,
+        "settings": settings,
+        "loaded": sorted(own.values()),
+        "frozen": part.frozen,
+        "nested": {name: _decisive(child, models) for name, child in part.nested.items()},
+    }
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether two values are the same JSON: ``True`` is not 1, and 1 is not 1.0."""
+    return json.dumps(value) == json.dumps(default)
+
+
+@cache
+def _defaults(cls: type) -> dict[str, Any]:
+    """The defaults of a part's settings, which are its constructor's keyword-only arguments."""
+    constructor = inspect.getattr_static(cls, "__init__")
+    return {
+        name: argument.default
+        for name, argument in inspect.signature(constructor).parameters.items()
+        if argument.kind is argument.KEYWORD_ONLY and argument.default is not argument.empty
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON, with mappings as lists of pairs, whose order counts."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(value, Mapping):
+        return {"pairs": [[key, _plain(inner)] for key, inner in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _named(plain: Any, models: Mapping[str, str]) -> Any:
+    """Plain data with the digests of models in place of their names."""
+    if isinstance(plain, str):
+        return models.get(plain, plain)
+    if isinstance(plain, list):
+        return [_named(inner, models) for inner in plain]
+    if isinstance(plain, dict):
+        return {key: _named(inner, models) for key, inner in plain.items()}
+    return plain
+
+
+def _weights(weights: Mapping[str, float]) -> dict[str, float]:
+    """The loss weights that differ from what would hold without them."""
+    return {
+        name: float(weight)
+        for name, weight in weights.items()
+        if weight != (weights.get(name.partition(".")[0], 1.0) if "." in name else 1.0)
+    }
+
+
+# Source -------------------------------------------------------------------------------------------
+
+_ZOO = Path(__file__).parent.parent
 _PART_PACKAGES = ("zoo.encoders", "zoo.aligners", "zoo.fusers", "zoo.decoders")
 
 
-def sources(parts: Iterable[type]) -> str:
-    """SHA-256 of the source of the parts used and of the modules of parts they import.
+def sources(parts: Iterable[Any]) -> str:
+    """SHA-256 of the source of the parts used and of the modules they import, at any depth.
 
-    Comments, formatting and docstrings don't count: they can't change a result.
+    Of ``zoo`` these are the modules in the packages of parts: what lies elsewhere in it is the
+    harness. Of a plug-in file they are the modules that lie in its folder, of an installed plug-in
+    those of its package. Comments, formatting and docstrings don't count: they can't change a
+    result.
+
+    Args:
+        parts: classes or functions.
+
+    Raises:
+        ConfigError: a part without a source file.
     """
-    own = {part.__module__ for part in parts}
-    queue, seen = sorted(own), set[str]()
+    homes = {part.__module__ for part in parts}
+    packages = {*_PART_PACKAGES}
+    packages |= {home.rpartition(".")[0] for home in homes if home.count(".") > 1}
+    queue = [_home(name) for name in sorted(homes)]
+    seen: dict[str, str] = {}
     while queue:
-        name = queue.pop()
-        if name not in seen and (name in own or name.rpartition(".")[0] in _PART_PACKAGES):
-            seen.add(name)
-            members = vars(sys.modules[name]).values()
-            queue += {home for m in members if (home := getattr(m, "__module__", None))}
-    digest = hashlib.sha256()
-    for name in sorted(seen):
-        digest.update(f"{name}\0{_code(inspect.getsource(sys.modules[name]))}\0".encode())
-    return digest.hexdigest()
+        name, file = queue.pop()
+        if name in seen:
+            continue
+        seen[name] = _code(file.read_text(encoding="utf-8"))
+        queue += _beside(name, file, packages)
+    found = hashlib.sha256()
+    for name, code in sorted(seen.items()):
+        found.update(f"{name}\0{code}\0".encode())
+    return found.hexdigest()
+
+
+def _home(name: str) -> tuple[str, Path]:
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None or not Path(file).is_file():
+        raise ConfigError(f"the source of the part in `{name}` can't be read; put it into a file")
+    return name, Path(file)
+
+
+def _beside(name: str, file: Path, packages: set[str]) -> Iterator[tuple[str, Path]]:
+    """The modules that a module imports and whose source counts: (name, file)."""
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    top = name.partition(".")[0]
+    root = file.parents[name.count(".") + (file.name == "__init__.py")]
+    installed = root.name in ("site-packages", "dist-packages")
+    for imported in _imports(file.read_text(encoding="utf-8"), package):
+        first = imported.partition(".")[0]
+        if first == "zoo":
+            if imported.rpartition(".")[0] in packages and (found := _find(_ZOO, imported)):
+                yield imported, found
+        elif first == top or not installed:
+            steps = imported.split(".")
+            for depth in range(1, len(steps) + 1):  # importing a.b runs a, too
+                inner = ".".join(steps[:depth])
+                if found := _find(root, inner):
+                    yield inner, found
+
+
+def _find(root: Path, name: str) -> Path | None:
+    """The file of a module by its dotted name, below a folder."""
+    place = root.joinpath(*name.split("."))
+    files = (place.with_name(f"{place.name}.py"), place / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
+
+
+@cache
+def _imports(source: str, package: str) -> frozenset[str]:
+    """The dotted names that a module imports, anywhere in it; relative ones resolved."""
+    names = set[str]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            relative = "." * node.level + (node.module or "")
+            try:
+                home = resolve_name(relative, package) if node.level else relative
+            except ImportError:  # beyond the top: it fails where it is imported
+                continue
+            names |= {home, *(f"{home}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
 
 
 @cache

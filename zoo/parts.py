@@ -74,7 +74,7 @@ class Encoder(nn.Module, ABC):
     """
 
     width: int
-    sees: ClassVar[str] = "words"
+    sees: ClassVar[str | tuple[str, ...]] = "words"
     loss_names: ClassVar[tuple[str, ...]] = ()
     publish: bool = False
     """Whether to return attention maps (set by ``System.publish_attention``)."""
@@ -82,7 +82,7 @@ class Encoder(nn.Module, ABC):
     @classmethod
     def sees_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """What of a sample a part with these settings reads."""
-        return (cls.sees,)
+        return (cls.sees,) if isinstance(cls.sees, str) else tuple(cls.sees)
 
     @abstractmethod
     def prepare(self, sample: Sample) -> Any:
@@ -105,7 +105,7 @@ class TextEncoder(Encoder):
 
     @classmethod
     def sees_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        return (cls.sees, *context_fields(settings.get("context")))
+        return (*super().sees_of(settings), *context_fields(settings.get("context")))
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> Text:
@@ -149,12 +149,12 @@ class JointEncoder(Encoder):
     input embeddings, and two models that run layer by layer in lock-step.
     """
 
-    sees: ClassVar[str] = "picture"
+    sees: ClassVar[str | tuple[str, ...]] = "picture"
     view_specs: Mapping[str, ViewSpec] = MappingProxyType({})
 
     @classmethod
     def sees_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        return ("words", cls.sees)
+        return ("words", *super().sees_of(settings))
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> tuple[Text, Views]:

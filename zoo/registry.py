@@ -30,6 +30,9 @@ KINDS = (
     "objective",
 )
 
+ENGINE = "engine"
+"""What a plug-in registers an engine as (see :mod:`zoo.engines`); it is no part."""
+
 BUILT_IN: dict[tuple[str, str], str] = {
     ("reader", "bio"): "zoo.data.bio",
     ("reader", "jsonl"): "zoo.data.jsonl",
@@ -64,8 +67,9 @@ def register(kind: str, name: str) -> Callable[[C], C]:
     Raises:
         ConfigError: the kind does not exist, or the name is taken by another class.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"register({kind!r}, {name!r}): unknown kind{near(kind, KINDS)}")
+    known = (*KINDS, ENGINE)
+    if kind not in known:
+        raise ConfigError(f"register({kind!r}, {name!r}): unknown kind{near(kind, known)}")
 
     def add(cls: C) -> C:
         home = BUILT_IN.get((kind, name), cls.__module__)
@@ -85,6 +89,11 @@ def names(kind: str) -> list[str]:
     """The names registered under a kind, sorted. Imports no part."""
     load_plugins()
     return sorted({n for k, n in (*BUILT_IN, *_registered) if k == kind})
+
+
+def registered() -> dict[tuple[str, str], type]:
+    """The classes registered so far, by kind and name. Imports nothing."""
+    return dict(_registered)
 
 
 def resolve(kind: str, name: str) -> type:

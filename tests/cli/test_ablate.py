@@ -125,7 +125,7 @@ def cells(line: str) -> list[str]:
     """A line's cells without the seconds, where it is a row with them."""
     for mark in (" | ", " & "):
         row = line.split(mark)
-        if len(row) == 12:
+        if len(row) == 13:
             return [cell for i, cell in enumerate(row) if i != 8]
     return [line]
 

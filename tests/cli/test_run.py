@@ -358,9 +358,10 @@ def test_the_readme_s_own_fuser(registry: Path, use: Use) -> None:
 
 def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> None:
     """Arms of several ablations may be the same run; and where nothing is to do nothing starts."""
-    from zoo.cli import runs
+    from zoo.cli import execute as making
+    from zoo.cli.execute import carry_out
+    from zoo.cli.options import Execution
     from zoo.cli.report import make_console
-    from zoo.cli.runs import carry_out
     from zoo.config.read import read
     from zoo.engines.processes import Processes
     from zoo.results.store import Store
@@ -370,16 +371,19 @@ def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> No
     plans = read(registry).plan()
     jobs = make_jobs(plans, load_datasets(plans, registry.parent))
     store, made = Store(registry.parent / "results"), []
-    monkeypatch.setattr(runs, "check", lambda jobs: made.append(("check", len(jobs))))
+    monkeypatch.setattr(making, "check", lambda jobs: made.append(("check", len(jobs))))
 
     def execute(engine, jobs, store, report, rerun) -> int:
         made.append((rerun, [job.system for job in jobs], engine.workers))
         return 1
 
     monkeypatch.setattr(Processes, "execute", execute)
-    assert carry_out([*jobs, *jobs], store, make_console(), "missing", 2) == 1
+    assert (
+        carry_out([*jobs, *jobs], store, make_console(), Execution(False, "missing", 2, None, None))
+        == 1
+    )
     assert made == [("check", 2), ("missing", ["plain", "seeing"], 2)]
-    assert carry_out(jobs, store, make_console(), "never", None) == 0
+    assert carry_out(jobs, store, make_console(), Execution(False, "never", None, None, None)) == 0
     assert len(made) == 2
     assert [line for line in capsys.readouterr().out.splitlines() if line] == [
         "2 runs: 0 of 2 already done, 2 to do",

@@ -85,7 +85,7 @@ MAKERS = [tags, samples, stored]
 @pytest.mark.parametrize("ids", [IDS, ("", "", "")], ids=["with ids", "without ids"])
 @pytest.mark.parametrize("right", MAKERS)
 @pytest.mark.parametrize("left", MAKERS)
-def test_every_pair_of_formats_scores_the_same(tmp_path, left, right, ids):
+def test_every_pair_of_formats_scores_the_same_unless_swapped(tmp_path, left, right, ids):
     gold = left(
         tmp_path / "gold.jsonl" if left is not tags else tmp_path / "gold.txt",
         GOLD,
@@ -96,6 +96,10 @@ def test_every_pair_of_formats_scores_the_same(tmp_path, left, right, ids):
         FOUND,
         *([ids] if right is not stored else []),
     )
+    if left is stored and right is not stored:
+        with pytest.raises(DataError, match=r"gold\.jsonl: it holds predictions, .* swapped\?"):
+            figures(gold, pred)
+        return
     scores = figures(gold, pred)
     assert (scores["gold"], scores["predicted"], scores["correct"]) == (3, 4, 2)
     assert scores["precision"] == 50
@@ -252,6 +256,34 @@ def test_wrong_use_is_exit_code_2_without_a_traceback(zoo, tmp_path):
         assert (done.returncode, done.stdout) == (2, "")
         (line,) = done.stderr.splitlines()
         assert words in line
+
+
+def test_a_file_of_a_run_must_be_as_it_was_stored(zoo, tmp_path, put_run):
+    folder = put_run(tmp_path / "results")
+    file = folder / "predictions.test.jsonl"
+    assert figures(file, file)["correct"] == 1
+    other = tmp_path / "copy.jsonl"
+    other.write_text(file.read_text())
+    file.write_text(file.read_text().replace("LOC", "ORG"))
+    for args in ((file, file), (other, file), (file, other)):
+        done = zoo("score", *map(str, args))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"zoo: {file}: changed since the run was stored")
+    assert figures(other, other)["correct"] == 1
+    record = folder / "run.json"
+    record.write_text(record.read_text().replace('"train": 1.0', '"train": 2.0'))
+    assert zoo("score", str(file), str(file)).stderr.startswith(f"zoo: {record}: changed")
+
+
+def test_a_metric_of_a_plug_in(zoo, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from zoo.evaluation.scores import METRICS\nMETRICS['found'] = lambda g, f: len(f)\n"
+    )
+    file = str(stored(tmp_path / "p.jsonl", FOUND))
+    done = zoo("score", file, file, "--plugin", "own.py")
+    assert "found: 3.00" in done.stdout
+    done = zoo("score", file, file, "--plugin", "own.py", "--json")
+    assert json.loads(done.stdout)["found"] == 3
 
 
 def test_real_gold_against_itself(data_root):

@@ -1,12 +1,12 @@
-"""An example of every registered part: the settings to build it small.
+"""Examples of every registered part, with the folders that some of them read.
 
-Whoever registers a part adds a line here, and the contract of its kind is tested.
+A part that is registered has to stand in ``EXAMPLES``: the contract of its kind (zoo.contracts) and
+what the tests here add to it run over all of them.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +14,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from zoo import registry
-from zoo.build import make
-from zoo.data.synthetic import Synthetic
-from zoo.parts import Aligner, Decoder, Encoder, Fuser, ViewSpec
-from zoo.schema import PartSpec, validate_part
-from zoo.types import Entity, Sample, Text, Units, View, Views
-from zoo.yaml import Place, parse
+from zoo.contracts.check import Report, examine
+from zoo.contracts.common import specify
+from zoo.contracts.inputs import Subject, make_samples
+from zoo.types import Sample
+from zoo.yaml import parse, plain
 
 # Settings as they stand in YAML; $name stands for a folder that a fixture of that name writes.
 EXAMPLES: dict[tuple[str, str], list[str]] = {
@@ -49,7 +47,7 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "encoder: {part: bilstm, state: 6}",
         "encoder: {part: transformer, model: $bert}",
     ],
-    ("image_encoder", "cnn"): ["network: resnet18, weights: null, size: 64"],
+    ("image_encoder", "cnn"): ["network: mobilenet_v3_small, weights: null, size: 64"],
     ("image_encoder", "vit"): ["model: $vit", "model: $clip", "model: $vit, pooled: pooler"],
     ("image_encoder", "open_clip"): ["model: 'local-dir:$open_clip'"],
     ("image_encoder", "small_cnn"): ["width: 16", "width: 8, layers: 2, size: 24"],
@@ -77,30 +75,31 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
     ],
 }
 
-WIDTH = 16
-"""Of the text, in examples of parts that are told it."""
-
-VIEWS = {"grid": ViewSpec(16, 3), "patch": ViewSpec(12, None)}
-
 
 @dataclass
 class Example:
-    """One example of a part, validated as if it stood in a registry."""
+    """One example of a part: its settings, and what they give."""
 
-    part: PartSpec
-    known: Mapping[str, Any]
-    cache: Path
-    samples: list[Sample]
-    frozen: bool = False
+    kind: str
+    name: str
+    settings: Mapping[str, Any]
+    folder: Path
 
-    def build(self, seed: int = 0, **known: Any) -> Any:
-        torch.manual_seed(seed)
-        built = make(replace(self.part, frozen=self.frozen), {**self.known, **known}, self.cache)
-        if isinstance(built, torch.nn.Module):
-            for module in built.modules():  # so that training mode draws no numbers
-                if isinstance(module, torch.nn.Dropout):
-                    module.p = 0.0
-        return built
+    @property
+    def cls(self) -> type:
+        return registry.resolve(self.kind, self.name)
+
+    @property
+    def samples(self) -> list[Sample]:
+        return list(make_samples())
+
+    def subject(self, frozen: bool = False) -> Subject:
+        spec = specify(self.kind, self.name, self.settings)
+        assert not isinstance(spec, list), spec
+        return Subject(replace(spec, frozen=frozen), self.folder)
+
+    def build(self, seed: int = 0, frozen: bool = False, **known: Any) -> Any:
+        return self.subject(frozen).build(seed, dropout=False, **known)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -123,23 +122,36 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(argument, cases, indirect=True)
 
 
-def _example(request: pytest.FixtureRequest, samples: list[Sample], cache: Path) -> Example:
+@pytest.fixture
+def new_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone after it."""
+    for key in registry.BUILT_IN:
+        registry.resolve(*key)  # a module that is imported under the patch would be lost after it
+    monkeypatch.setattr(registry, "_registered", registry.registered())
+    monkeypatch.setattr(registry, "_plugin_files", {})
+
+
+@pytest.fixture
+def contract(tmp_path: Path, new_parts: None) -> Callable[..., Report]:
+    """Load a plug-in's source and run the contract of the part that it registers."""
+
+    def contract(source: str, name: str = "gate") -> Report:
+        path = tmp_path / f"{name}.py"
+        path.write_text(source, encoding="utf-8")
+        before = registry.registered()
+        registry.load_plugin_file(path)
+        (new,) = [key for key in registry.registered() if key not in before]
+        return examine(new[0], registry.resolve(*new))
+
+    return contract
+
+
+def _example(request: pytest.FixtureRequest, folder: Path) -> Example:
     kind, name, text = request.param
     for word in {w for w in CHECKPOINTS if f"${w}" in text}:
         text = text.replace(f"${word}", str(request.getfixturevalue(word)))
-    key = "reader" if kind == "reader" else "part"
-    node = parse(f"part: {{{key}: {name}, {text}}}", "example.yaml")["part"]
-    part = validate_part(kind, node, Place(("part",), "example.yaml"))
-    known = {
-        "root": cache,
-        "words": Counter(word for sample in samples for word in sample.words),
-        "types": sorted({entity.type for sample in samples for entity in sample.entities}),
-        "width": WIDTH,
-        "fused": WIDTH,
-        "text_width": WIDTH,
-        "views": VIEWS,
-    }
-    return Example(part, known, cache, samples)
+    settings = parse(f"settings: {{{text}}}", "example.yaml")["settings"]
+    return Example(kind, name, plain(settings), folder)
 
 
 CHECKPOINTS = ("bio", "jsonl", "bert", "vit", "clip", "open_clip")
@@ -147,11 +159,9 @@ CHECKPOINTS = ("bio", "jsonl", "bert", "vit", "clip", "open_clip")
 
 def _fixture(name: str) -> Callable[..., Example]:
     def example(
-        request: pytest.FixtureRequest,
-        samples: list[Sample],
-        tmp_path_factory: pytest.TempPathFactory,
+        request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     ) -> Example:
-        return _example(request, samples, tmp_path_factory.mktemp("cache"))
+        return _example(request, tmp_path_factory.mktemp("cache"))
 
     return pytest.fixture(example, name=name)
 
@@ -161,14 +171,9 @@ for _name in (*registry.KINDS, "module", "example"):
 
 
 @pytest.fixture(scope="session")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
-    """Ten tweets: with picture and caption, with one of them, with neither."""
-    made = Synthetic(tmp_path_factory.mktemp("root"), train=10, dev=1, test=1).read()["train"]
-    captions = (None, "a man", "the red square beside a tree in Paris", " ", "two")
-    return [
-        replace(sample, caption=captions[i % 5], picture=None if i in (0, 4, 8) else sample.picture)
-        for i, sample in enumerate(made)
-    ]
+def samples() -> list[Sample]:
+    """Ten posts: with picture and caption, with one of them, with neither."""
+    return list(make_samples())
 
 
 # What parts read ---------------------------------------------------------------------------------
@@ -263,140 +268,9 @@ def open_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# What passes from part to part -------------------------------------------------------------------
-
-LENGTHS = (5, 1, 9, 30, 2)
-
-
-def make_text(lengths: tuple[int, ...] = LENGTHS, width: int = WIDTH, seed: int = 0) -> Text:
-    generator = torch.Generator().manual_seed(seed)
-    mask = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
-    tokens = torch.randn(*mask.shape, width, generator=generator) * mask.unsqueeze(-1)
-    return Text(tokens, torch.randn(len(lengths), width, generator=generator), mask)
-
-
-def make_views(
-    present: tuple[bool, ...] = (True, False, True, True, False), seed: int = 1
-) -> Views:
-    """Views as ``VIEWS`` says; the rows of ``patch`` have differently many regions."""
-    generator = torch.Generator().manual_seed(seed)
-    views = {}
-    for name, spec in VIEWS.items():
-        regions = spec.regions or 4
-        counts = torch.tensor([regions if spec.regions else 1 + i % 4 for i in range(len(present))])
-        mask = (torch.arange(regions) < counts.unsqueeze(1)) & torch.tensor(present).unsqueeze(1)
-        vectors = torch.randn(*mask.shape, spec.width, generator=generator)
-        pooled = torch.randn(len(present), spec.width, generator=generator)
-        views[name] = View(
-            vectors * mask.unsqueeze(-1), pooled * torch.tensor(present).unsqueeze(1), mask
-        )
-    return views
-
-
-def make_units(
-    level: str, lengths: tuple[int, ...] = LENGTHS, width: int = WIDTH, seed: int = 2
-) -> Units:
-    """Words, or all spans of one and of two words."""
-    words = Units.of_words(make_text(lengths, width, seed))
-    if level == "token":
-        return words
-    mask = torch.cat([words.mask, words.mask[:, 1:]], dim=1)
-    starts = words.spans[:, :-1, 0]
-    pairs = torch.stack([starts, starts + 2], dim=-1) * words.mask[:, 1:, None]
-    vectors = torch.cat([words.vectors, words.vectors[:, :-1] + words.vectors[:, 1:]], dim=1)
-    return Units(vectors, mask, torch.cat([words.spans, pairs], dim=1))
-
-
-def make_spans(decoder: Decoder, lengths: tuple[int, ...] = LENGTHS, **made: Any) -> Units:
-    """A decoder's units of made-up sentences; ``words`` are made unless given."""
-    words = made.get("words") or make_units("token", lengths, **made)
-    surface = ("Paris", "NASA", "said", "1984", "iPhone")
-    samples = [
-        Sample(str(i), tuple(surface[j % 5] for j in range(length)))
-        for i, length in enumerate(lengths)
-    ]
-    return decoder.units(words, make_text(lengths, words.vectors.shape[2]), samples)
-
-
-GOLD = (
-    (Entity(0, 1, "LOC"), Entity(2, 4, "PER")),
-    (Entity(0, 1, "ORG"),),
-    (),
-    (Entity(3, 12, "LOC"), Entity(12, 13, "LOC"), Entity(29, 30, "MISC")),
-    (Entity(0, 2, "PER"),),
-)
-"""For ``LENGTHS``; one entity is wider than any decoder of short spans can produce."""
-
-
-def read(encoder: Encoder, samples: list[Sample]) -> Any:
-    """A text or image encoder's answer."""
-    return encoder(encoder.collate([encoder.prepare(sample) for sample in samples]))
-
-
-def tensors(answer: Any) -> list[Tensor]:
-    """The tensors in a part's answer, whatever its kind."""
-    if isinstance(answer, Tensor):
-        return [answer] if answer.is_floating_point() else []
-    if isinstance(answer, Mapping):
-        return [t for value in answer.values() for t in tensors(value)]
-    if isinstance(answer, tuple | list):
-        return [t for value in answer for t in tensors(value)]
-    if hasattr(answer, "__slots__"):
-        return [t for name in answer.__slots__ for t in tensors(getattr(answer, name))]
-    return []
-
-
-def answer(module: torch.nn.Module, samples: list[Sample]) -> list[Tensor]:
-    """What a part of any kind gives, losses and all."""
-    if isinstance(module, Encoder):
-        return tensors(read(module, samples))
-    if isinstance(module, Aligner):
-        return tensors(module(make_text(), make_views(), GOLD))
-    if isinstance(module, Fuser):
-        return tensors(module(make_units(module.level), make_views()))
-    assert isinstance(module, Decoder)
-    units = make_spans(module)
-    return [*tensors(units), *tensors(module.loss(units, make_text(), GOLD))]
-
-
 # Helpers as fixtures: test modules can't import from a conftest ----------------------------------
 
 
 @pytest.fixture(scope="session", name="examples")
 def examples_fixture() -> dict[tuple[str, str], list[str]]:
     return EXAMPLES
-
-
-@pytest.fixture(scope="session", name="answer")
-def answer_fixture() -> Callable[..., list[Tensor]]:
-    return answer
-
-
-@pytest.fixture(scope="session", name="read")
-def read_fixture() -> Callable[..., Any]:
-    return read
-
-
-@pytest.fixture(scope="session", name="gold")
-def gold_fixture() -> tuple[tuple[Entity, ...], ...]:
-    return GOLD
-
-
-@pytest.fixture(scope="session", name="make_text")
-def make_text_fixture() -> Callable[..., Text]:
-    return make_text
-
-
-@pytest.fixture(scope="session", name="make_views")
-def make_views_fixture() -> Callable[..., Views]:
-    return make_views
-
-
-@pytest.fixture(scope="session", name="make_units")
-def make_units_fixture() -> Callable[..., Units]:
-    return make_units
-
-
-@pytest.fixture(scope="session", name="make_spans")
-def make_spans_fixture() -> Callable[..., Units]:
-    return make_spans

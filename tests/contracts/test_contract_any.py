@@ -1,31 +1,20 @@
-"""What holds for every registered part, of whatever kind."""
+"""What holds for the registry and for every built-in part, of whatever kind."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 
 import pytest
-import torch
-import yaml
 
 from zoo import registry
-from zoo.identity import digest
-from zoo.parts import Aligner, Decoder, Fuser, ImageEncoder, JointEncoder, Objective, TextEncoder
-from zoo.schema import keywords, supplied, validate_part
-from zoo.yaml import Node, parse
-
-BASES = {
-    "text_encoder": TextEncoder,
-    "image_encoder": ImageEncoder,
-    "joint_encoder": JointEncoder,
-    "aligner": Aligner,
-    "fuser": Fuser,
-    "decoder": Decoder,
-    "objective": Objective,
-}
-SUPPLIED = {"root", "words", "width", "fused", "text_width", "views", "types"}
-"""What zoo.build passes by name."""
+from zoo.build import build
+from zoo.contracts.common import BASES, specify
+from zoo.contracts.examples import examples as named_examples
+from zoo.contracts.inputs import SUPPLIED, make_known, make_samples
+from zoo.registry import load_plugin_file, register
+from zoo.schema import SystemSpec, keywords
 
 REGISTERED = [(kind, name) for kind in registry.KINDS for name in registry.names(kind)]
 
@@ -36,6 +25,16 @@ def test_every_part_has_an_example(examples) -> None:
     assert not untested, "add examples to tests/contracts/conftest.py"
     assert not set(examples) - set(REGISTERED), "examples of parts that are not registered"
     assert all(examples.values())
+
+
+@pytest.mark.parametrize(("kind", "name"), REGISTERED)
+def test_every_class_names_an_example(kind: str, name: str) -> None:
+    """What `zoo contract` and `zoo show` use; it is valid, too."""
+    cls = registry.resolve(kind, name)
+    assert named_examples(cls)
+    for settings in named_examples(cls):
+        spec = specify(kind, name, settings)
+        assert not isinstance(spec, list), spec
 
 
 @pytest.mark.parametrize("key", sorted(registry.BUILT_IN), ids="-".join)
@@ -55,55 +54,80 @@ def test_class(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if (kind, name) in registry.BUILT_IN:
         monkeypatch.delitem(registry._registered, (kind, name))
         assert registry.summary(kind, name) == first, "without importing it, too"
-    assert set(supplied(cls)) <= SUPPLIED
-    for keyword, (annotation, default) in keywords(cls).items():
+    for keyword, (annotation, _) in keywords(cls).items():
         assert annotation is not None, keyword
         assert keyword in cls.__doc__, f"the docstring does not say what `{keyword}` is"
-        assert not isinstance(default, dict | list | set), f"`{keyword}` has a mutable default"
-    kinds = {p.kind for p in inspect.signature(cls.__init__).parameters.values()}
-    assert kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 
 
-def test_settings_survive_a_round_trip(example) -> None:
-    """What is resolved is plain data, and validates to the same part again."""
-    plain = example.part.resolved()
-    node = parse(yaml.safe_dump({"part": plain}), "example.yaml")["part"]
-    problems: list[str] = []
-    again = validate_part(example.part.kind, node, ("part",), Node(), problems)
-    assert not problems
-    assert again is not None
-    assert digest(again.resolved()) == digest(plain), "the run's id would change"
+def test_there_is_something_to_train(module) -> None:
+    """Else the contract's check of gradients would look at nothing."""
+    assert any(p.requires_grad for p in module.build().parameters())
 
 
-def test_every_trainable_parameter_gets_a_gradient(module, answer) -> None:
-    built = module.build().train()
-    torch.manual_seed(1)
-    values = [t for t in answer(built, module.samples) if t.requires_grad]
-    sum((t * torch.randn_like(t)).sum() for t in values).backward()
-    trained = [(n, p) for n, p in built.named_parameters() if p.requires_grad]
-    assert trained
-    for name, parameter in trained:
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), f"{name} has no part in the answer"
+@pytest.mark.usefixtures("new_parts")
+def test_the_builder_supplies_what_the_contract_says(tmp_path: Path) -> None:
+    """Parts that ask for all of it are built in a system."""
+    lines = ["from zoo.contracts import inputs", "from zoo.registry import register, resolve"]
+    chosen = {"text_encoder": "bilstm", "aligner": "contrastive", "fuser": "collaboration"}
+    chosen |= {"decoder": "span_classifier", "image_encoder": "small_cnn"}
+    own = dict.fromkeys(chosen, ()) | {"text_encoder": ("state=32",)}
+    for kind, name in chosen.items():
+        names = ", ".join(SUPPLIED[kind])
+        lines += [
+            f"Base = resolve({kind!r}, {name!r})",
+            f"@register({kind!r}, 'asks_all')",
+            f"class {kind}(Base):",
+            f"    def __init__(self, {names}):",
+            f"        super().__init__({', '.join([*registry_asks(kind, name), *own[kind]])})",
+            f"        self.asked = dict({', '.join(f'{n}={n}' for n in SUPPLIED[kind])})",
+        ]
+    file = tmp_path / "asks_all.py"
+    file.write_text("\n".join(lines))
+    load_plugin_file(file)
+    specs = {kind: specify(kind, "asks_all", {}) for kind in chosen}
+    system = build(
+        SystemSpec(
+            name="all",
+            backbone="none",
+            text=specs["text_encoder"],
+            joint=None,
+            views={"grid": specs["image_encoder"]},
+            aligner=specs["aligner"],
+            fuser=specs["fuser"],
+            decoder=specs["decoder"],
+            loss_weights={},
+        ),
+        make_samples(),
+        tmp_path,
+    )
+    parts = {
+        "text_encoder": system.text,
+        "image_encoder": system.views["grid"],
+        "aligner": system.aligner,
+        "fuser": system.fuser,
+        "decoder": system.decoder,
+    }
+    for kind, part in parts.items():
+        assert {n: type(v) for n, v in part.asked.items()} == {
+            n: type(v) for n, v in make_known(kind).items()
+        }
 
 
-def test_eval_mode_is_deterministic(module, answer) -> None:
-    built = module.build().eval()
-    first, second = (answer(built, module.samples) for _ in range(2))
-    assert len(first) == len(second) > 0
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+def registry_asks(kind: str, name: str) -> tuple[str, ...]:
+    """The positional arguments of a built-in part."""
+    from zoo.schema import supplied
+
+    return supplied(registry.resolve(kind, name))
 
 
-def test_weights_are_the_whole_state(module, answer) -> None:
-    """A part with other weights gives the same once the weights are put in."""
-    one, other = module.build(seed=1), module.build(seed=2)
-    other.load_state_dict(one.state_dict())
-    first, second = (answer(built.eval(), module.samples) for built in (one, other))
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+def test_register_is_what_a_part_is_known_by() -> None:
+    """A class that is not registered has no contract."""
+    from zoo.contracts.check import check
 
+    class Nobody:
+        """Not registered."""
 
-def test_the_seed_is_the_only_chance(module) -> None:
-    one, other = module.build(seed=3).state_dict(), module.build(seed=3).state_dict()
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert check("fuser", Nobody, {}) == [
+        "not registered; decorate it with @register('fuser', NAME)"
+    ]
+    assert register is registry.register

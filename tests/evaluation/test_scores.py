@@ -106,7 +106,7 @@ def test_lenient_equals_seqeval_default_on_twitter2015_against_noise() -> None:
     assert_as_seqeval(ours, gold, noised, strict=False)
 
 
-STORED = sorted((REPOSITORY / "results" / "runs").glob("*/*/*/predictions.*.jsonl"))
+STORED = sorted((REPOSITORY / "results" / "published").glob("*/runs/*/*/*/predictions.*.jsonl"))
 
 
 @pytest.mark.parametrize(

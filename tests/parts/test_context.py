@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +19,6 @@ from zoo.parts import TextEncoder
 from zoo.types import Sample, Text
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-CLS, SEP = 2, 3  # of BERT's vocabulary below
 POSITIONS = 16
 SMALL = {
     "hidden_size": 16,
@@ -43,7 +41,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     folder = tmp_path_factory.mktemp("bert")
     torch.manual_seed(0)
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS, *(f"##{c}" for c in LETTERS)]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{c}" for c in LETTERS)]
     config = BertConfig(vocab_size=len(pieces), max_position_embeddings=POSITIONS, **SMALL)
     BertModel(config).save_pretrained(folder)
     BertTokenizer(vocab={p: i for i, p in enumerate(pieces)}).save_pretrained(folder)
@@ -179,7 +177,7 @@ def test_a_caption_encoder_reads_no_context(make: Make) -> None:
 def test_separators_and_token_types(bert: str, roberta: str) -> None:
     """Context stands where the tokenizer puts a second sentence."""
     sample = Sample("x", ("a",), caption="b")
-    encoder = Pretrained(bert, "first", ("caption",))
+    encoder = Pretrained(bert, "first", context=("caption",))
     expected = encoder.tokenizer("a", "b")
     inputs = encoder.collate([encoder.prepare(sample)])
     assert inputs["input_ids"].tolist() == [expected["input_ids"]]
@@ -192,14 +190,14 @@ def test_separators_and_token_types(bert: str, roberta: str) -> None:
     encoder(inputs)
     assert calls[0]["token_type_ids"].tolist() == kinds
 
-    encoder = Pretrained(roberta, "first", ("caption",))
+    encoder = Pretrained(roberta, "first", context=("caption",))
     inputs = encoder.collate([encoder.prepare(sample)])
     assert inputs["input_ids"].tolist() == [encoder.tokenizer(" a", " b")["input_ids"]]
     assert encoder._context_type == 0
 
 
 def test_several_fields(bert: str) -> None:
-    encoder = Pretrained(bert, "first", ("caption", "tags"))
+    encoder = Pretrained(bert, "first", context=("caption", "tags"))
     (window,) = encoder.prepare(SAMPLES[0]).windows
     parts = "".join(encoder.tokenizer.convert_ids_to_tokens(window))
     assert parts == "[CLS]a##bc[SEP]de##f[SEP]g[SEP]"
@@ -210,7 +208,7 @@ def test_several_fields(bert: str) -> None:
 @pytest.fixture(scope="module")
 def both(bert: str, roberta: str) -> tuple[Pretrained, Pretrained]:
     """RoBERTa and BERT."""
-    first, second = (Pretrained(m, "first", ("caption", "tags")) for m in (roberta, bert))
+    first, second = (Pretrained(m, "first", context=("caption", "tags")) for m in (roberta, bert))
     return first, second
 
 
@@ -244,19 +242,16 @@ def test_the_context_is_cut_and_never_the_sentence(
     assert made.windows[0][:own] == bare.windows[0]
     if made.own is not None:
         assert made.own == own
-        assert len(made.windows[0]) > own + len(encoder._separator) - len(encoder._suffix)
+        assert len(made.windows[0]) > own + len(encoder._separator) - len(encoder.splitter.suffix)
     per_word = 1 if kind else 2  # a byte-level word has a space before it
     wanted = own + sum(len(encoder._separator) + per_word * n for n in (caption, tags) if n)
     if wanted <= limit:
         assert len(made.windows[0]) == wanted, "what fits is not cut"
 
 
-def test_a_model_without_a_separator(bert: str, tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(bert)
-    tokenizer.backend_tokenizer.post_processor = None
-    encoder = Pretrained(bert, "first")
-    encoder.tokenizer, encoder._prefix, encoder._suffix = tokenizer, [], []
+def test_a_model_without_a_separator(bert: str) -> None:
+    splitter = Pretrained(bert, "first").splitter
+    splitter.tokenizer.backend_tokenizer.post_processor = None
+    splitter.prefix, splitter.suffix = [], []
     with pytest.raises(ConfigError, match="between two sentences"):
-        encoder._second_sentence("none")
+        splitter.between("none")

@@ -244,19 +244,18 @@ def test_cnn_regions_lead_to_the_network_s_own_answer() -> None:
 def test_wrong_settings_give_one_line(
     monkeypatch: pytest.MonkeyPatch, vit: str, clip: str, tmp_path: Path
 ) -> None:
-    from torchvision import models
-
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(models, "get_model", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     cases = [
         (lambda: CNN(network="resnet5"), "did you mean `resnet50`"),
         (lambda: CNN(network="swin_t"), "no such network"),
         (lambda: CNN(network="resnet50", weights="IMAGENET_V2"), "did you mean `IMAGENET1K_V2`"),
         (lambda: CNN(network="resnet50"), "can't be downloaded.*null"),
-        (lambda: ViT(model=str(tmp_path)), "is of type bert; there is: clip"),
+        (lambda: ViT(model=str(tmp_path)), "is of type bert; available: clip"),
         (lambda: ViT(model=str(tmp_path / "none")), "no such folder"),
         (lambda: ViT(model=clip, pooled="pooler"), "no trained pooler"),
         (lambda: OpenCLIP(model="ViT-B-23"), "did you mean `ViT-B-32`"),
@@ -394,3 +393,29 @@ def test_a_cache_that_cannot_be_written(small: SmallCNN, tmp_path: Path) -> None
     (tmp_path / "cache").write_text("a file where a folder should be")
     with pytest.raises(RunError, match="can't be written"):
         Frozen(small, tmp_path / "cache").prepare(SAMPLES[0])
+
+
+def test_frozen_features_do_not_depend_on_the_precision_of_the_run(
+    small: SmallCNN, tmp_path: Path
+) -> None:
+    full = Frozen(small, tmp_path / "full").prepare(SAMPLES[0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = Frozen(small, tmp_path / "half").prepare(SAMPLES[0])
+    assert full is not None
+    assert half is not None
+    assert torch.equal(full.regions, half.regions)
+    assert torch.equal(full.pooled, half.pooled)
+
+
+def test_the_key_holds_picture_decoding(small: SmallCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, read_text = fingerprint(small), Path.read_text
+
+    def changed(path: Path, encoding: str) -> str:
+        text = read_text(path, encoding)
+        return f"{text}\nCHANGED = True\n" if path.parts[-2:] == name else text
+
+    for name in (("zoo", "types.py"), ("encoders", "pictures.py"), ("encoders", "small.py")):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", changed)
+            assert fingerprint(small) != before, name
+    assert fingerprint(small) == before

@@ -340,7 +340,7 @@ def test_an_unreachable_hub_is_one_line_with_the_remedy(monkeypatch: pytest.Monk
 
 
 def test_an_encoder_decoder_is_no_text_encoder(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bart"}))
     with pytest.raises(ConfigError, match="no plain text encoder"):
         Transformer(WORDS, model=str(tmp_path))
 

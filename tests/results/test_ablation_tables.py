@@ -20,8 +20,9 @@ from PIL import Image
 
 from zoo.evaluation.predictions import score_predictions
 from zoo.evaluation.significance import compare, holm
-from zoo.identity import digest, run_id
+from zoo.identity import digest
 from zoo.results.ablations import Outcome, ablation_tables
+from zoo.results.evidence import Run
 from zoo.results.plots import STYLE, bars, write_bars
 from zoo.results.record import RunRecord
 from zoo.results.tables import Column, Spread, Table
@@ -33,16 +34,12 @@ DATA = "f" * 64
 
 
 class Runs:
-    """Records of runs, and the predictions they were scored from."""
+    """Runs, and the predictions they are scored from."""
 
-    def __init__(self) -> None:
-        self.predictions: dict[str, list[Prediction]] = {}
-
-    def make(self, name: str, right: float, seed: int = 1, **changes: Any) -> RunRecord:
+    def make(self, name: str, right: float, seed: int = 1, **changes: Any) -> Run:
         rng = random.Random(f"{name} {seed}")
-        id = run_id({"name": name}, DATA, "s", seed)
         gold = [Entity(0, 1, "PER"), Entity(2, 3, "LOC")]
-        self.predictions[id] = [
+        predictions = [
             Prediction(
                 f"s{i}",
                 tuple(gold),
@@ -50,15 +47,17 @@ class Runs:
             )
             for i in range(80)
         ]
-        scores = score_predictions(self.predictions[id])
+        scores = score_predictions(predictions)
         fields: dict[str, Any] = {
-            "id": id,
+            "id": digest([name, seed])[:12],
             "system": "seeing",
             "dataset": "mini",
             "seed": seed,
             "config_hash": digest(name),
             "data_fingerprint": DATA,
             "sources_hash": "s",
+            "precision": "fp32",
+            "harness": 1,
             "versions": {},
             "device": "cpu",
             "command": "zoo ablate",
@@ -74,10 +73,9 @@ class Runs:
             "text_only": False,
             "text_only_ceiling": 77.5,
         }
-        return RunRecord.model_validate(fields | changes)
-
-    def __call__(self, run: RunRecord) -> Sequence[Prediction]:
-        return self.predictions[run.id]
+        record = RunRecord.model_validate(fields | changes)
+        read = None if record.withheld else lambda: predictions
+        return Run(record, scores, digest([name, seed]), read)
 
 
 @pytest.fixture
@@ -99,10 +97,10 @@ def cells(table: Table, key: str) -> list[Any]:
 
 def test_what_a_table_says(runs: Runs) -> None:
     made = outcomes(runs)
-    (table,) = ablation_tables("parts: seeing on mini", FACTS, made, runs)
+    (table,) = ablation_tables("parts: seeing on mini", FACTS, made)
     assert cells(table, "arm") == ["base = x=1", "better", "alike", "worse"], "in their order"
     assert cells(table, "n") == [3, 3, 3, 3]
-    f1 = [[run.test.f1 for run in each.runs] for each in made]
+    f1 = [[run.scores.f1 for run in each.runs] for each in made]
     for shown, values in zip(cells(table, "f1"), f1, strict=True):
         assert shown == Spread(statistics.fmean(values), statistics.stdev(values))
     base, *deltas = cells(table, "delta")
@@ -110,7 +108,7 @@ def test_what_a_table_says(runs: Runs) -> None:
     expected = [statistics.fmean(values) - statistics.fmean(f1[0]) for values in f1[1:]]
     assert deltas == pytest.approx(expected)
 
-    one, *others = ({run.seed: runs(run) for run in each.runs} for each in made)
+    one, *others = ({run.record.seed: run.predictions for run in each.runs} for each in made)
     ps = [compare(one, other).p for other in others]
     assert cells(table, "p") == [None, *ps]
     assert cells(table, "p_holm") == [None, *holm(ps)]
@@ -132,23 +130,25 @@ def test_seeds_that_are_missing(runs: Runs) -> None:
         Outcome("alike", DATA, [runs.make("alike", 0.7, 9)]),
         Outcome("worse", DATA, []),
     ]
-    (table,) = ablation_tables("t", FACTS, made, runs)
+    (table,) = ablation_tables("t", FACTS, made)
     assert cells(table, "n") == [3, 1, 1, 0]
-    assert cells(table, "delta")[1] == pytest.approx(better.runs[2].test.f1 - base.runs[2].test.f1)
+    assert cells(table, "delta")[1] == pytest.approx(
+        better.runs[2].scores.f1 - base.runs[2].scores.f1
+    )
     assert cells(table, "delta")[2:] == [None, None], "no common seed"
     assert cells(table, "p_holm")[1] == cells(table, "p")[1], "one arm is tested"
-    assert table.rows[3][2:] == [None] * 10
-    assert table.shown()[4][2:] == ["–"] * 10
+    assert table.rows[3][2:] == [None] * (len(table.columns) - 2)
+    assert table.shown()[4][2:] == ["–"] * (len(table.columns) - 2)
     assert "better: seed 3 only." in table.notes
     assert "worse: no runs." in table.notes
 
 
 def test_a_base_without_runs(runs: Runs) -> None:
     _, *arms = outcomes(runs)
-    (table,) = ablation_tables("t", FACTS, [Outcome("base", DATA, []), *arms], runs)
+    (table,) = ablation_tables("t", FACTS, [Outcome("base", DATA, []), *arms])
     assert cells(table, "delta") == [None] * 4
     assert cells(table, "p") == [None] * 4
-    (table,) = ablation_tables("t", FACTS, [Outcome("base", DATA, [])], runs)
+    (table,) = ablation_tables("t", FACTS, [Outcome("base", DATA, [])])
     assert "No runs yet." in table.notes
 
 
@@ -157,7 +157,7 @@ def test_other_data_have_a_table_of_their_own(runs: Runs) -> None:
     other = "e" * 64
     noisy = runs.make("noisy", 0.5, data_fingerprint=other, text_only_ceiling=None)
     made = [base, Outcome("noisy", other, [noisy]), better]
-    first, second = ablation_tables("t", FACTS, made, runs)
+    first, second = ablation_tables("t", FACTS, made)
     assert (first.facts["fingerprint"], second.facts["fingerprint"]) == (DATA, other)
     assert cells(first, "arm") == ["base = x=1", "better"]
     assert (cells(second, "arm"), cells(second, "delta"), cells(second, "p")) == (
@@ -173,7 +173,7 @@ def test_the_bytes_follow_from_the_runs_but_for_their_times(runs: Runs, tmp_path
     """Machine, date and duration may differ: one column does, and nothing else."""
 
     def written(folder: str, **changes: Any) -> dict[str, bytes]:
-        tables = ablation_tables("t", FACTS, outcomes(runs, **changes), runs)
+        tables = ablation_tables("t", FACTS, outcomes(runs, **changes))
         write(tables, tmp_path / folder, "parts", "parts: why")
         write_bars(tables, tmp_path / folder, "parts")
         return {path.suffix: path.read_bytes() for path in (tmp_path / folder).iterdir()}
@@ -204,7 +204,7 @@ def test_the_bytes_follow_from_the_runs_but_for_their_times(runs: Runs, tmp_path
 
 
 def test_all_four_files(runs: Runs) -> None:
-    tables = ablation_tables("parts: seeing on mini, x=0.5", FACTS, outcomes(runs), runs)
+    tables = ablation_tables("parts: seeing on mini, x=0.5", FACTS, outcomes(runs))
     records = list(csv.DictReader(io.StringIO(to_csv(tables))))
     assert [record["arm"] for record in records] == ["base = x=1", "better", "alike", "worse"]
     assert [float(record["delta"]) for record in records[1:]] == cells(tables[0], "delta")[1:]
@@ -234,7 +234,7 @@ def panels(runs: Runs, titles: Sequence[str], arms: int = 4, across: str = "") -
     made = outcomes(runs)
     made += [Outcome(f"more {i}", DATA, made[0].runs) for i in range(arms - len(made))]
     facts = {**FACTS, "across": across} if across else FACTS
-    return [ablation_tables(title, facts, made, runs)[0] for title in titles]
+    return [ablation_tables(title, facts, made)[0] for title in titles]
 
 
 def test_a_plot_shows_what_the_table_says(runs: Runs) -> None:
@@ -291,11 +291,18 @@ def test_values_of_across_are_bars_in_one_panel(runs: Runs) -> None:
 
 def test_a_plot_of_missing_runs(runs: Runs, tmp_path: Path) -> None:
     made = [Outcome("base", DATA, []), Outcome("a", DATA, [])]
-    write_bars(ablation_tables("t", FACTS, made, runs), tmp_path, "none")
+    write_bars(ablation_tables("t", FACTS, made), tmp_path, "none")
     one = [Outcome("base", DATA, [runs.make("base", 1.0)]), Outcome("a", DATA, [])]
-    write_bars(ablation_tables("t", FACTS, one, runs), tmp_path, "one")
+    write_bars(ablation_tables("t", FACTS, one), tmp_path, "one")
     for name in ("none", "one"):
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert min(picture.size) > 200
             assert len(set(picture.convert("L").tobytes())) > 10, "something is drawn"
         assert ET.parse(tmp_path / f"{name}.svg").getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize("name", ["$a$", "50$ {", "a\u202eb", "x\x00y", "\\frac{", "字"])
+def test_an_arm_of_any_name_is_drawn(runs: Runs, tmp_path: Path, name: str) -> None:
+    made = [Outcome(each, DATA, [runs.make("base", 0.7)]) for each in ("base", name)]
+    write_bars(ablation_tables(name, {**FACTS, "across": name}, made), tmp_path, "odd")
+    assert ET.parse(tmp_path / "odd.svg").getroot().tag.endswith("svg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,29 @@ def test_accumulation_equals_a_large_batch(make: Make) -> None:
         both.append(gradients(trainer))
     assert both[0].abs().max() > 1e-3
     assert torch.allclose(both[0], both[1], atol=1e-6, rtol=1e-3)
+
+
+def test_the_last_update_counts_every_sentence_the_same(make: Make) -> None:
+    """An epoch's last update may be of fewer batches, and its last batch of fewer sentences."""
+    still = ["backbones.tiny.text.scratch.dropout=0", "systems.plain.decoder.dropout=0"]
+    both = []
+    for recipe in ({"batch_size": 16}, {"batch_size": 4, "accumulate": 8}):
+        trainer, splits = make(
+            "plain", *still, "datasets.mini.train=11", clip=1e9, warmup=0, **recipe
+        )
+        trainer.fit(splits["train"], splits["dev"])
+        both.append(gradients(trainer))
+    assert both[0].abs().max() > 1e-3
+    assert torch.allclose(both[0], both[1], atol=1e-6, rtol=1e-3)
+
+
+def test_equal_ids_are_different_sentences(make: Make) -> None:
+    trainer, splits = make("plain", epochs=6, learning_rates='{"*": 1e-2}')
+    trainer.fit(splits["train"], splits["dev"])
+    samples = [dataclasses.replace(sample, id="same") for sample in splits["train"]]
+    expected = trainer.predict(splits["train"])
+    assert any(found != expected[0] for found in expected)
+    assert trainer.predict(samples) == expected
 
 
 def test_clipping(make: Make) -> None:

@@ -22,7 +22,9 @@ VERBS = {
     "list": "List the registered parts, or those of one kind.",
     "show": "Show a system: its resolved YAML, parts, citations and parameters.",
     "leaderboard": "Make the leaderboard anew from the stored runs.",
+    "runs": "List, delete and verify the stored runs.",
     "data": "List, count and check the datasets of a registry.",
+    "contract": "Check that parts (a plug-in's, or built-in ones) keep their kind's contract.",
     "score": "Score a prediction file against a gold file.",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 import click
@@ -47,7 +46,7 @@ def command(
     config = source.load()
     studies = choose(config, ablations, suite)
 
-    from zoo.cli.runs import carry_out
+    from zoo.cli.execute import carry_out
     from zoo.results.plots import write_bars
     from zoo.results.writers import render, write
     from zoo.runs.datasets import load_datasets
@@ -67,10 +66,10 @@ def command(
     wanted = [job for job in chosen.values() if not seeds or job.seed in seeds]
     if execution.dry_run:
         return rehearse(sorted_out, wanted, pending(wanted, store, execution.rerun), console)
-    failed = carry_out(wanted, store, console, execution.rerun, execution.workers)
+    failed = carry_out(wanted, store, console, execution)
     folder = store.root / "ablations"
     for study, comparisons in sorted_out:
-        tables = tables_of(comparisons, chosen, config, store)
+        tables = tables_of(comparisons, config, store)
         heading = f"{study.name}: {study.description}" if study.description else study.name
         name = f"{study.name}-{suite}" if suite else study.name
         write(tables, folder, name, heading)
@@ -112,14 +111,10 @@ def by_arm(jobs: Sequence[Job]) -> Comparisons:
     return found
 
 
-def tables_of(
-    comparisons: Comparisons, chosen: dict[str, Job], config: Config, store: Store
-) -> list[Table]:
+def tables_of(comparisons: Comparisons, config: Config, store: Store) -> list[Table]:
     """An ablation's tables, from the runs that are there."""
-    from zoo.evaluation.predictions import read_predictions
     from zoo.results.ablations import Outcome, ablation_tables
 
-    read = cache(read_predictions)  # the base's are needed once an arm
     tables = []
     for title, arms in comparisons.items():
         arm = next(iter(arms.values()))[0].plan.arm
@@ -135,11 +130,7 @@ def tables_of(
             Outcome(
                 name,
                 jobs[0].data.fingerprint,
-                [
-                    store.read(made)
-                    for made in (chosen[job.id] for job in jobs)
-                    if store.complete(made)
-                ],
+                store.load_runs(filter(store.complete, jobs)),
             )
             for name, jobs in arms.items()
         ]
@@ -147,7 +138,6 @@ def tables_of(
             title,
             {key: fact for key, fact in facts.items() if fact},
             outcomes,
-            lambda run: read(store.folder(run) / "predictions.test.jsonl"),
         )
     return tables
 

@@ -34,7 +34,7 @@ def list_(source: Source) -> None:
     """
     from zoo.build import read_data
 
-    config, root = source.load(required=["datasets"]), source.root
+    config, root = source.load("datasets"), source.root
     rows = []
     for name, part in config.datasets.items():
         state = _absent(part, root)
@@ -66,7 +66,7 @@ def stats_(
     """
     import json
 
-    config, root = source.load(required=["datasets"]), source.root
+    config, root = source.load("datasets"), source.root
     counted: dict[str, dict[str, Any]] = {}
 
     def show(name: str, part: PartSpec, splits: Splits) -> None:
@@ -97,7 +97,7 @@ def check_(
     """
     from zoo.data.check import check
 
-    config, root = source.load(required=["datasets"]), source.root
+    config, root = source.load("datasets"), source.root
 
     def show(name: str, part: PartSpec, splits: Splits) -> None:
         for finding in check(splits) or ["nothing odd"]:

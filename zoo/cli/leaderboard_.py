@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.options import many
+from zoo.cli.options import PLUGIN, many
 
 
 @click.command("leaderboard")
@@ -20,6 +20,13 @@ from zoo.cli.options import many
     help="The results folder to read and write.",
 )
 @many("dataset", "Show only this dataset (the files hold all). Repeatable.")
+@click.option(
+    "--all",
+    "all_variants",
+    is_flag=True,
+    help="With arms of ablations and other variants that have overrides, in the files too. "
+    "(On data where there is nothing else, they are always shown.)",
+)
 @click.option("--details", is_flag=True, help="Show all columns.")
 @click.option(
     "--svg",
@@ -27,23 +34,42 @@ from zoo.cli.options import many
     type=click.Path(path_type=Path),
     help="Write what is shown to an SVG picture, too.",
 )
-def command(results: Path, datasets: tuple[str, ...], details: bool, svg: Path | None) -> None:
-    """Make leaderboard.{md,csv,tex,json} anew from the stored runs, and show them."""
+@PLUGIN
+def command(
+    results: Path,
+    datasets: tuple[str, ...],
+    all_variants: bool,
+    details: bool,
+    svg: Path | None,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Make leaderboard.{md,csv,tex,json} anew from the stored runs, and show them.
+
+    A row is a system. The files hold the same rows as what is shown, of all datasets. Scores are
+    computed from the stored predictions, after the files of each run are compared with the digests
+    in its run.json.
+    """
     from zoo.cli.report import make_console
     from zoo.errors import DataError, near
     from zoo.files import write_atomic
+    from zoo.registry import load_plugin_file, load_plugins
     from zoo.results.leaderboard import leaderboard
     from zoo.results.store import Store
     from zoo.results.writers import render, write
 
-    runs = Store(results).load_runs()
+    load_plugins()
+    for plugin in plugins:
+        load_plugin_file(plugin)
+    store = Store(results)
+    store.clean()
+    runs = store.load_runs()
     if not runs:
         raise DataError(f"{results}: no stored runs; `zoo run registry.yaml` makes some")
-    known = {run.dataset for run in runs}
+    known = {run.record.dataset for run in runs}
     for name in datasets:
         if name not in known:
             raise DataError(f"--dataset {name}: no stored run on it{near(name, known)}")
-    tables = leaderboard(runs)
+    tables = leaderboard(runs, all_variants)
     write(tables, results)
     console = make_console(record=svg is not None)
     for table in tables:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -58,6 +58,11 @@ _JOBS = click.option(
     help="How many runs go on at once (default: as many as there are cores for, by the recipe's "
     "`threads`; 1 where it has none, and on a GPU).",
 )
+_ENGINE = click.option(
+    "--engine",
+    metavar="NAME",
+    help="Where runs are executed: serial, processes, or a plug-in's (default: by --jobs).",
+)
 _DRY_RUN = click.option(
     "--dry-run", is_flag=True, help="Check everything and estimate the cost; train nothing."
 )
@@ -88,14 +93,15 @@ class Source:
     plugins: tuple[Path, ...]
     data: Path | None
 
-    def load(self, required: Sequence[str] | None = None) -> Config:
-        """Plug-ins, then the registry. Raises ConfigError."""
-        from zoo.config.read import REQUIRED, read
+    def load(self, *sections: str) -> Config:
+        """Plug-ins, then the registry, or only some of its sections. Raises ConfigError."""
+        from zoo.config.read import read
+        from zoo.config.tree import SECTIONS
         from zoo.registry import load_plugin_file
 
         for plugin in self.plugins:
             load_plugin_file(plugin)
-        return read(self.registry, self.overrides, REQUIRED if required is None else required)
+        return read(self.registry, self.overrides, sections or SECTIONS)
 
     @property
     def root(self) -> Path:
@@ -113,6 +119,7 @@ class Execution:
     dry_run: bool
     rerun: Rerun
     workers: int | None
+    engine: str | None
     results: Path | None
 
     def store(self, registry: Path) -> Store:
@@ -135,7 +142,7 @@ def source(as_option: bool = False) -> Callable[[F], F]:
 
 def execution() -> Callable[[F], F]:
     """Give a command the options of making runs, handed over as one ``execution``."""
-    return _bundle("execution", Execution, _DRY_RUN, _RERUN, _JOBS, RESULTS)
+    return _bundle("execution", Execution, _DRY_RUN, _RERUN, _JOBS, _ENGINE, RESULTS)
 
 
 def _bundle(name: str, kind: type[Any], *options: Callable[[F], F]) -> Callable[[F], F]:

@@ -43,7 +43,7 @@ def command(
         console.print(choose(config, source.root), highlight=False, markup=False, soft_wrap=True)
     plans = config.plan(suite, systems, datasets, seeds)
 
-    from zoo.cli.runs import carry_out
+    from zoo.cli.execute import carry_out
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs
 
@@ -52,12 +52,12 @@ def command(
     store = execution.store(source.registry)
     if execution.dry_run:
         return try_out(jobs, store, console, execution.rerun)
-    failed = carry_out(jobs, store, console, execution.rerun, execution.workers)
+    failed = carry_out(jobs, store, console, execution)
 
     from zoo.results.leaderboard import leaderboard
     from zoo.results.writers import render, write
 
-    for table in leaderboard([store.read(job) for job in jobs if store.complete(job)]):
+    for table in leaderboard(store.load_runs(filter(store.complete, jobs)), all=True):
         console.print(render(table))
     stored = store.load_runs()
     if stored:
@@ -85,6 +85,8 @@ def choose(config: Config, root: Path) -> str:
 
 def try_out(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> int:
     """``--dry-run``: the first sample of each dataset, one step of each system, the cost."""
+    from zoo.cli.execute import say_notes
+    from zoo.runs.datasets import check_pictures
     from zoo.runs.job import pending, variants
     from zoo.runs.rehearsal import rehearse
 
@@ -93,6 +95,8 @@ def try_out(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> in
 
     for data in {(job.dataset, job.data.fingerprint): job.data for job in jobs}.values():
         show_sample(data, console)
+    say_notes(jobs, console)
+    check_pictures({id(job.data): job.data for job in jobs}.values())
     todo = pending(jobs, store, rerun)
     seconds, size = 0.0, 0
     for job in variants(jobs):

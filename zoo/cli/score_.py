@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from zoo.cli.options import PLUGIN
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,23 +35,32 @@ FILE = click.Path(path_type=Path)
     help="Rename an entity type in both files, as a dataset's `labels` do. Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@PLUGIN
 def command(
     gold: Path,
     pred: Path,
     tags: Literal["lenient", "strict"],
     labels: tuple[str, ...],
     as_json: bool,
+    plugins: tuple[Path, ...],
 ) -> None:
     """Score the entities of PRED against those of GOLD: exact-span micro P, R, F1.
 
     Each may be a file of tags (word and tag columns, as the bio reader takes them), a jsonl file
     of samples, or a stored predictions file, of which GOLD gives its gold and PRED its
     predictions; it may be scored against itself. Sentences are paired by id where all have one,
-    else by order.
+    else by order. A file of a stored run must be as it was stored.
     """
     from zoo.evaluation.pairing import paired
     from zoo.evaluation.scores import score
+    from zoo.registry import load_plugin_file, load_plugins
+    from zoo.results.evidence import check_stored
 
+    load_plugins()
+    for plugin in plugins:
+        load_plugin_file(plugin)
+    for file in (gold, pred):
+        check_stored(file)
     names = _renames(labels)
     wanted, found, languages = paired(gold, pred, tags)
     scores = score(_renamed(wanted, names), _renamed(found, names), languages)
@@ -78,6 +88,8 @@ def _print(scores: Scores) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from zoo.results.tables import visible
+
     table = Table("", "P", "R", "F1", "gold", "predicted", "correct")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -85,9 +97,11 @@ def _print(scores: Scores) -> None:
         for name, part in sorted(parts.items()):
             figures = [f"{x:.2f}" for x in (part.precision, part.recall, part.f1)]
             counts = [str(x) for x in (part.gold, part.predicted, part.correct)]
-            table.add_row(name, *figures, *counts)
+            table.add_row(visible(name), *figures, *counts)
         table.add_section()
     console = Console(markup=False)
     if not console.is_terminal:
         console.width = 500  # the width there is but a guess; nothing may be folded by it
     console.print(table)
+    for name, value in scores.metrics.items():
+        console.print(f"{name}: {value:.2f}", highlight=False)

@@ -60,6 +60,8 @@ def show_part(kind: str, name: str) -> None:
     import inspect
     import re
 
+    from zoo.config.ablations import flow
+    from zoo.contracts.examples import examples
     from zoo.schema import keywords
 
     cls = registry.resolve(kind, name)
@@ -74,9 +76,9 @@ def show_part(kind: str, name: str) -> None:
             click.echo(f"      {' '.join(meaning[key].split())}")
     if not keywords(cls):
         click.echo("  none")
-    example = getattr(cls, "example", {})
-    settings = "".join(f", {key}: {value}" for key, value in example.items())
-    click.echo(f"\nexample: {{{'reader' if kind == 'reader' else 'part'}: {name}{settings}}}")
+    for example in examples(cls)[:1]:
+        written = {"reader" if kind == "reader" else "part": name, **example}
+        click.echo(f"\nexample: {flow(written)}")
 
 
 def _type(hint: Any) -> str:

@@ -13,12 +13,11 @@ from zoo.config import tree
 from zoo.config.ablations import set_out
 from zoo.config.config import Config, Problems, named
 from zoo.config.specs import Written
+from zoo.config.tree import SECTIONS
 from zoo.errors import ConfigError, near
 from zoo.registry import load_plugin_file
 from zoo.schema import validated
 from zoo.yaml import Node, Place, load, parse, place
-
-REQUIRED = ("datasets", "backbones", "systems", "recipes", "suites")
 
 
 def shipped() -> Path:
@@ -28,30 +27,30 @@ def shipped() -> Path:
     return inside if inside.exists() else package.parent / "registry.yaml"
 
 
-def read(path: Path, overrides: Sequence[str] = (), required: Sequence[str] = REQUIRED) -> Config:
+def read(path: Path, overrides: Sequence[str] = (), sections: Sequence[str] = SECTIONS) -> Config:
     """Load, override and validate a registry.
 
     Under overrides a system or an ablation is validated when it is asked for: an override need
     make sense for those alone.
 
     Args:
-        required: the sections that must be there.
+        sections: what is validated; all but ``ablations`` must be there.
 
     Raises:
         ConfigError: one line for each problem.
     """
     root, own = _load(path)
-    _check_sections(root, path.name, required)
+    _check_sections(root, path.name, sections)
     for text in overrides:
         root = _overridden(root, text)
     config = Config(path, root, tuple(overrides), own)
     whole = Node()
-    for section in tree.SECTIONS:
+    for section in sections:
         if section in root and section != "systems":
             whole.put(section, root[section], root.where[section])
-    context = {section: root.get(section, ()) for section in tree.SECTIONS}
+    context = {section: root.get(section, ()) for section in SECTIONS}
     with Problems() as problems:
-        if "systems" in root and not overrides:
+        if "systems" in sections and not overrides:
             whole.put("systems", _systems(root, problems), root.where["systems"])
         with problems.collected():
             found = validated(Written, whole, Place((), path.name), context)
@@ -93,22 +92,22 @@ def _load(path: Path, above: tuple[Path, ...] = ()) -> tuple[Node, tuple[str, ..
     return tree.laid_over(base, own), only
 
 
-def _check_sections(root: Node, name: str, required: Sequence[str]) -> None:
+def _check_sections(root: Node, name: str, sections: Sequence[str]) -> None:
     """Raise ConfigError where a section is unknown, missing or no mapping of entries."""
     problems = [
-        f"{place(root, (key,))}: unknown section `{key}`{near(key, tree.SECTIONS)}"
+        f"{place(root, (key,))}: unknown section `{key}`{near(key, SECTIONS)}"
         for key in root
-        if key not in tree.SECTIONS
+        if key not in SECTIONS
     ]
     problems += [
         f"{name}: section `{section}` is missing; write it, or `include: zoo` for the shipped one"
-        for section in required
-        if section not in root
+        for section in sections
+        if section not in root and section != "ablations"
     ]
     problems += [
         f"{place(root, (section,))}: the section must be a mapping with an entry at least"
         for section in root
-        if section in tree.SECTIONS and not (isinstance(root[section], Node) and root[section])
+        if section in SECTIONS and not (isinstance(root[section], Node) and root[section])
     ]
     if problems:
         raise ConfigError(*problems)

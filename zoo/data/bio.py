@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -50,6 +50,14 @@ class Bio:
         languages: sub-folders of ``path``, one a language, each with its three files.
         splits: file names where they are others.
     """
+
+    example: ClassVar[dict[str, Any]] = {"path": "posts", "captions": "captions.txt"}
+    example_files: ClassVar[dict[str, str]] = {
+        "posts/train.txt": "IMGID:1\nAda\tB-PER\nLovelace\tI-PER\nwrites\tO\n",
+        "posts/dev.txt": "IMGID:2\nin\tO\nLondon\tB-LOC\n",
+        "posts/test.txt": "IMGID:3\nParis\tB-LOC\n\nIMGID:4\nhello\tO\n",
+        "posts/captions.txt": "1.jpg :a woman at a desk\n",
+    }
 
     def __init__(
         self,

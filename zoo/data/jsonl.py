@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from zoo.data.blocks import NOTHING
 from zoo.data.files import (
@@ -46,6 +46,13 @@ class Jsonl:
         labels: entity types to rename, applied after reading.
         splits: file names where they are others.
     """
+
+    example: ClassVar[dict[str, Any]] = {"path": "posts"}
+    example_files: ClassVar[dict[str, str]] = {
+        f"posts/{split}.jsonl": '{"words": ["Ada", "writes"], "caption": "a woman at a desk", '
+        '"entities": [{"start": 0, "end": 1, "type": "PER"}]}\n'
+        for split in SPLITS
+    }
 
     def __init__(
         self,

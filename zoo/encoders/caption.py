@@ -28,6 +28,9 @@ class Caption(ImageEncoder):
     """
 
     sees: ClassVar[Literal["picture", "caption"]] = "caption"
+    example: ClassVar[dict[str, Any]] = {
+        "encoder": {"part": "transformer", "scratch": {"layers": 1, "width": 16, "heads": 2}}
+    }
 
     def __init__(self, *, encoder: TextEncoder) -> None:
         super().__init__()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+from urllib.parse import urlparse
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from zoo.encoders.checkpoint import digest_file, one_line
+from zoo.encoders.loading import strict
 from zoo.encoders.pictures import IMAGENET, collate_pictures, normalise, read_picture, see
 from zoo.errors import ConfigError, near
 from zoo.parts import ImageEncoder
@@ -35,29 +39,83 @@ FAMILIES = (
 HEADS = ("avgpool", "fc", "classifier")
 
 
-def build_trunk(name: str, weights: str | None) -> nn.Sequential:
-    """A torchvision network up to its last convolutional stage: (P, 3, H, W) to (P, D, h, w).
+def choose_weights(network: str, weights: str | None) -> Any:
+    """What torchvision calls these weights, or the path of a local file; None: untrained.
 
     Raises:
-        ConfigError: unknown network or weights; weights that can't be downloaded.
+        ConfigError: unknown network or weights.
     """
     from torchvision import models
 
     known = [n for n in models.list_models(module=models) if n.startswith(FAMILIES)]
-    if name not in known:
-        raise ConfigError(f"cnn: torchvision has no such network `{name}`{near(name, known)}")
-    tags = [*models.get_model_weights(name).__members__, "DEFAULT"]
-    if weights is not None and weights not in tags:
-        raise ConfigError(f"cnn: {name} has no weights `{weights}`{near(weights, tags)}")
-    try:
-        network = models.get_model(name, weights=weights, progress=False)
-    except (OSError, RuntimeError) as error:
-        if weights is None:
-            raise
-        raise ConfigError(
-            f"cnn: the weights {weights} of {name} can't be downloaded ({error}); put the file "
-            "into $TORCH_HOME/hub/checkpoints, or set weights to null"
-        ) from error
+    if network not in known:
+        raise ConfigError(f"cnn: torchvision has no such network `{network}`{near(network, known)}")
+    if weights is None:
+        return None
+    tags = models.get_model_weights(network).__members__
+    if weights in tags:
+        return tags[weights]
+    file = Path(weights).expanduser()
+    if file.is_file():
+        return file
+    if file.suffix or "/" in weights:
+        raise ConfigError(f"cnn: weights `{weights}`: no such file (of a network's state_dict)")
+    raise ConfigError(f"cnn: {network} has no weights `{weights}`{near(weights, tags)}")
+
+
+def read_weights(network: str, weights: Any) -> dict[str, Tensor]:
+    """The tensors of a local file, or of torchvision's, downloaded once and checked by its hash.
+
+    Nothing but tensors is read: a pickle that holds more is refused.
+
+    Raises:
+        ConfigError: the file can't be had, is another one than torchvision's, or can't be read.
+    """
+    file, expected = weights, ""
+    if not isinstance(weights, Path):
+        name = Path(urlparse(weights.url).path).name
+        file = Path(torch.hub.get_dir()) / "checkpoints" / name
+        expected = _hash_in(name)
+        try:
+            if not file.is_file():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(weights.url, str(file), expected, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise ConfigError(
+                f"cnn: the weights {weights.name} of {network} can't be downloaded "
+                f"({one_line(error)}); put the file into {file.parent}, or set weights to null"
+            ) from error
+        if not digest_file(file).startswith(expected):
+            raise ConfigError(
+                f"cnn: {file} is not the file that torchvision names (its SHA-256 does not begin "
+                f"with {expected}); delete it, and it is downloaded again"
+            )
+    with strict(f"cnn: {file} can't be loaded"):
+        read = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(read, Mapping) or not all(isinstance(v, Tensor) for v in read.values()):
+        raise ConfigError(f"cnn: {file} can't be loaded: it holds no state_dict of tensors")
+    return dict(read)
+
+
+def _hash_in(name: str) -> str:
+    """The first digits of the SHA-256 that torchvision puts into a file's name."""
+    return Path(name).stem.rpartition("-")[2]
+
+
+def build_trunk(name: str, weights: str | None) -> nn.Sequential:
+    """A torchvision network up to its last convolutional stage: (P, 3, H, W) to (P, D, h, w).
+
+    Raises:
+        ConfigError: unknown network or weights; weights that can't be had or don't fit.
+    """
+    from torchvision import models
+
+    chosen = choose_weights(name, weights)
+    network = models.get_model(name, weights=None)
+    if chosen is not None:
+        tensors = read_weights(name, chosen)
+        with strict(f"cnn: {name} can't take the weights {weights}"):
+            network.load_state_dict(tensors)
     trunk = nn.Sequential()
     for part, module in network.named_children():
         if part in HEADS:
@@ -79,12 +137,15 @@ class CNN(ImageEncoder):
 
     Args:
         network: a name of torchvision's, as ``resnet50``, ``vgg16``, ``efficientnet_b0``.
-        weights: a name of torchvision's, as ``DEFAULT`` or ``IMAGENET1K_V2``; null: untrained.
+        weights: a name of torchvision's, as ``DEFAULT`` or ``IMAGENET1K_V2``; or a file with the
+            whole network's state_dict; null: untrained.
         size: height and width of what is cut out, in pixels.
 
     Raises:
-        ConfigError: unknown network or weights; weights that can't be downloaded.
+        ConfigError: unknown network or weights; weights that can't be had or don't fit.
     """
+
+    example: ClassVar[dict[str, Any]] = {"network": "squeezenet1_1", "weights": None, "size": 64}
 
     def __init__(
         self,
@@ -101,6 +162,17 @@ class CNN(ImageEncoder):
             _, self.width, high, wide = self.trunk(torch.zeros(1, 3, size, size)).shape
         self.trunk.train()
         self.regions = high * wide
+
+    @classmethod
+    def loaded(cls, settings: Mapping[str, Any]) -> dict[str, str]:
+        """The weights named in the settings, with their file's name or SHA-256."""
+        network, weights = settings.get("network", "resnet50"), settings.get("weights", "DEFAULT")
+        chosen = choose_weights(network, weights)
+        if chosen is None:
+            return {}
+        if isinstance(chosen, Path):
+            return {weights: digest_file(chosen)}
+        return {f"{network} {weights}": Path(urlparse(chosen.url).path).name}
 
     def prepare(self, sample: Sample) -> Tensor | None:
         return read_picture(sample, self.size, self.short)

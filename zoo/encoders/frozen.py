@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +17,9 @@ from torch import Tensor, nn
 
 from zoo.encoders.pictures import place
 from zoo.errors import RunError
+from zoo.identity import sources
 from zoo.parts import Encoder, ImageEncoder
-from zoo.types import Inputs, Sample, View
+from zoo.types import Inputs, Picture, Sample, View
 
 
 class Features(NamedTuple):
@@ -31,7 +31,8 @@ class Features(NamedTuple):
 
 def fingerprint(encoder: ImageEncoder) -> str:
     """SHA-256 over all that makes a feature, save the picture: weights, structure, settings of the
-    transform, and the source of the encoder, of what it is made of, and of the transform."""
+    transform; the source of the encoder, of what it is made of, of the transform and of picture
+    decoding; and the versions of the libraries that decode and compute."""
     digest = hashlib.sha256(repr(encoder).encode())
     for name, module in encoder.named_modules():
         if isinstance(module, Encoder):
@@ -41,10 +42,13 @@ def fingerprint(encoder: ImageEncoder) -> str:
                 if key != "training" and isinstance(value, str | int | float | tuple | None)
             }
             digest.update(f"{name}{settings}".encode())
-    own = {type(m).__module__ for m in encoder.modules() if isinstance(m, Encoder)}
-    own |= {n for m in encoder.modules() if (n := type(m).__module__).startswith("zoo.")}
-    for home in sorted(own | {place.__module__}):
-        digest.update(inspect.getsource(sys.modules[home]).encode())
+    own = [
+        type(module)
+        for module in encoder.modules()
+        if isinstance(module, Encoder) or type(module).__module__.startswith("zoo.")
+    ]
+    digest.update(sources([*own, place, Picture]).encode())
+    digest.update(repr(_versions()).encode())
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
@@ -55,8 +59,9 @@ def fingerprint(encoder: ImageEncoder) -> str:
 class Frozen(ImageEncoder):
     """An image encoder that stays as it is: no gradient, always in eval mode.
 
-    Features are computed one picture at a time, so that they depend on nothing but the picture,
-    the weights and the transform; a change in any of these makes another key. They are kept in
+    Features are computed one picture at a time and in full precision, so that they depend on
+    nothing but the picture, the weights, the transform, and the kind of device; a change in any of
+    these makes another key. They are kept in
     ``cache``, one safetensors file a picture, and read from there (memory-mapped) ever after.
 
     Args:
@@ -85,7 +90,8 @@ class Frozen(ImageEncoder):
             return None
         if self._fingerprint is None:
             self._fingerprint = fingerprint(self.encoder)
-        key = hashlib.sha256(f"{self._fingerprint} {content}".encode()).hexdigest()
+        device = _device(self.encoder).type
+        key = hashlib.sha256(f"{self._fingerprint} {device} {content}".encode()).hexdigest()
         file = self.cache / key[:2] / f"{key}.safetensors"
         features = _read(file)
         if features is None:
@@ -109,13 +115,13 @@ class Frozen(ImageEncoder):
 
     @torch.no_grad()
     def _compute(self, row: Any) -> Features:
-        weights = [*self.encoder.parameters(), *self.encoder.buffers()]
-        device = weights[0].device if weights else torch.device("cpu")
+        device = _device(self.encoder)
         inputs = {
             name: value.to(device) if isinstance(value, Tensor) else value
             for name, value in self.encoder.collate([row]).items()
         }
-        view: View = self.encoder(inputs)
+        with torch.autocast(device.type, enabled=False):  # a run of any precision may read them
+            view: View = self.encoder(inputs)
         return Features(view.regions[0][view.mask[0]], view.pooled[0])
 
     def collate(self, rows: Sequence[Features | None]) -> Inputs:
@@ -139,6 +145,17 @@ class Frozen(ImageEncoder):
 
     def forward(self, inputs: Inputs) -> View:
         return place(inputs["regions"], inputs["pooled"], inputs["present"], inputs["mask"])
+
+
+def _device(encoder: nn.Module) -> torch.device:
+    weights = (*encoder.parameters(), *encoder.buffers())
+    return weights[0].device if weights else torch.device("cpu")
+
+
+def _versions() -> list[str]:
+    """Major and minor versions of the libraries that a feature depends on."""
+    packages = ("torch", "torchvision", "transformers", "open_clip_torch", "pillow")
+    return [".".join(metadata.version(name).split(".")[:2]) for name in packages]
 
 
 def _forget(module: nn.Module, _: object) -> None:

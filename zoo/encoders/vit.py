@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from zoo.encoders.hub import load, locate
+from zoo.encoders.checkpoint import IMAGE, one_line
+from zoo.encoders.hub import digest, fetch
+from zoo.encoders.loading import load_config, load_model
 from zoo.encoders.pictures import collate_pictures, normalise, read_picture, see
 from zoo.errors import ConfigError
 from zoo.parts import ImageEncoder
@@ -44,36 +45,27 @@ FAMILIES = {
 """By the ``model_type`` of a model's configuration."""
 
 
-def read_preprocessor(model: str) -> dict[str, Any]:
-    """The model's ``preprocessor_config.json``; empty where it has none. Raises ConfigError."""
-    name, place = "preprocessor_config.json", locate(model)
-    if Path(place).is_dir():
-        file = Path(place) / name
-        if not file.is_file():
-            return {}
-    else:
-        from huggingface_hub import hf_hub_download, try_to_load_from_cache
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+def read_preprocessor(folder: Path) -> dict[str, Any]:
+    """What the model says of its pictures; empty where it says nothing.
 
-        found = try_to_load_from_cache(place, name)  # as with weights, the hub is not asked
-        if found is None:
-            try:
-                found = hf_hub_download(place, name)
-            except LocalEntryNotFoundError as error:
-                raise ConfigError(
-                    f"model `{model}`: {name} is not in the cache, and the hub can't be reached; "
-                    "give a local folder"
-                ) from error
-            except EntryNotFoundError:
-                return {}
-        if not isinstance(found, str):
-            return {}  # the hub said before that it has none
-        file = Path(found)
+    ``processor_config.json`` with a section on pictures goes before ``preprocessor_config.json``,
+    as in ``transformers``. Raises ConfigError.
+    """
+    whole = _read_json(folder / "processor_config.json")
+    said = whole.get("image_processor")
+    return said if isinstance(said, dict) else _read_json(folder / "preprocessor_config.json")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
     try:
-        settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{file}: no JSON ({error})") from error
-    return settings
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: can't be read as JSON ({one_line(error)})") from error
+    if not isinstance(said, dict):
+        raise ConfigError(f"{file}: must hold a mapping, not {said!r:.40}")
+    return said
 
 
 @register("image_encoder", "vit")
@@ -87,6 +79,8 @@ class ViT(ImageEncoder):
 
     Args:
         model: a name on the Hugging Face hub or a local folder, of model type vit or clip.
+        revision: of a model on the hub: a commit, branch or tag. Without it what the cache holds
+            as ``main`` is taken if it is complete, else what the hub has.
         pooled: the class token, or the model's trained pooler over it (which only systems that use
             the pooled vector train).
 
@@ -94,39 +88,41 @@ class ViT(ImageEncoder):
         ConfigError: a model that can't be loaded, is of another type, or lacks a pooler.
     """
 
-    def __init__(self, *, model: str, pooled: Literal["class", "pooler"] = "class") -> None:
+    example: ClassVar[dict[str, Any]] = {"model": "openai/clip-vit-base-patch32"}
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        revision: str | None = None,
+        pooled: Literal["class", "pooler"] = "class",
+    ) -> None:
         super().__init__()
         import transformers
 
-        config: Any = load(model, transformers.AutoConfig.from_pretrained)
+        folder = fetch(model, IMAGE, revision)
+        config = load_config(model, folder)
         if config.model_type not in FAMILIES:
             raise ConfigError(
-                f"vit: model `{model}` is of type {config.model_type}; there is: "
+                f"vit: model `{model}` is of type {config.model_type}; available: "
                 f"{', '.join(FAMILIES)}"
             )
         family = FAMILIES[config.model_type]
         config = getattr(config, "vision_config", config)
-        encoder, found = load(
+        encoder = load_model(
             model,
-            getattr(transformers, family.loader).from_pretrained,
-            dtype=torch.float32,
-            output_loading_info=True,
+            folder,
+            getattr(transformers, family.loader),
+            pooled == "pooler",
+            "set pooled to class",
         )
-        pooler = getattr(encoder, "pooler", None)
-        if pooled == "pooler":
-            if pooler is None or any("pooler" in key for key in found["missing_keys"]):
-                raise ConfigError(
-                    f"vit: model `{model}` has no trained pooler; set pooled to class"
-                )
-        elif pooler is not None:
-            encoder.pooler = None  # it would never get a gradient
-        self.model: nn.Module = encoder
+        self.model = encoder
         self.norm_all = hasattr(encoder, "post_layernorm")
         self.pooled = pooled
         self.width: int = config.hidden_size
         self.size: int = config.image_size
         self.regions = 1 + (config.image_size // config.patch_size) ** 2
-        said = read_preprocessor(model)
+        said = read_preprocessor(folder)
         self.mean = tuple(said.get("image_mean", family.mean))
         self.std = tuple(said.get("image_std", family.std))
         self.resample: int = said.get("resample", family.resample)
@@ -134,6 +130,12 @@ class ViT(ImageEncoder):
         if said.get("do_center_crop", family.crop):
             size = said.get("size", self.size)
             self.short = size.get("shortest_edge", self.size) if isinstance(size, dict) else size
+
+    @classmethod
+    def loaded(cls, settings: Mapping[str, Any]) -> dict[str, str]:
+        """What the model named in the settings is known by, without loading it."""
+        model = settings["model"]
+        return {model: digest(model, IMAGE, settings.get("revision"))}
 
     def prepare(self, sample: Sample) -> Tensor | None:
         return read_picture(sample, self.size, self.short, self.resample)

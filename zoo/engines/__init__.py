@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from zoo import registry
+from zoo.errors import ConfigError, near
+
 if TYPE_CHECKING:
     from zoo.results.store import Store
     from zoo.runs.job import Job, Report, Rerun
@@ -22,14 +25,25 @@ class Engine(Protocol):
         ...
 
 
-def engine(jobs: Sequence[Job], workers: int | None) -> Engine:
-    """The engine for these jobs: several processes where several runs can go on at once.
+def engine(jobs: Sequence[Job], workers: int | None, name: str | None = None) -> Engine:
+    """The engine for these jobs: by default processes where several runs can go on at once.
 
     Args:
         workers: how many at once; None: see :func:`zoo.engines.processes.at_once`.
+        name: ``serial``, ``processes``, or what a plug-in registered as an ``engine``: a class that
+            takes ``workers``.
+
+    Raises:
+        ConfigError: no engine has this name.
     """
     from zoo.engines.processes import Processes, at_once
     from zoo.engines.serial import Serial
 
     workers = min(workers or at_once(jobs), len(jobs))
-    return Processes(workers) if workers > 1 else Serial()
+    own = {"serial": Serial, "processes": Processes}
+    name = name or ("processes" if workers > 1 else "serial")
+    if name not in own and name not in registry.names(registry.ENGINE):
+        known = [*own, *registry.names(registry.ENGINE)]
+        raise ConfigError(f"--engine {name}: unknown{near(name, known)}")
+    chosen: Engine = (own.get(name) or registry.resolve(registry.ENGINE, name))(workers)
+    return chosen

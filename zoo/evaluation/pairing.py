@@ -25,13 +25,15 @@ Entities = Sequence[Entity]
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """What a file says of a sentence: ``where`` it stands (file:line), its ``id`` where it has one,
-    its ``length`` in words where the words are there."""
+    its ``length`` in words where the words are there, and whether the file holds gold and predicted
+    entities (``both``)."""
 
     where: str
     id: str | None
     length: int | None
     entities: Entities
     language: str | None = None
+    both: bool = False
 
 
 def paired(
@@ -48,10 +50,15 @@ def paired(
         tags: how tag files are read into entities.
 
     Raises:
-        DataError: a file is missing or malformed, or the two don't hold the same sentences; names
-            file and line.
+        DataError: a file is missing or malformed, the two don't hold the same sentences, or GOLD
+            holds predictions while PRED holds none; names file and line.
     """
     wanted, found = read_entities(gold, "gold", tags), read_entities(pred, "predicted", tags)
+    if wanted[0].both and not found[0].both:
+        raise DataError(
+            f"{gold}: it holds predictions, and {pred} does not: are the two swapped? "
+            "The gold file comes first"
+        )
     if all(sentence.id is not None for sentence in chain(wanted, found)):
         found = _by_id(wanted, found, gold, pred)
     elif len(wanted) != len(found):
@@ -121,7 +128,7 @@ def _of_samples(file: Path, lines: Sequence[str]) -> Iterator[Sentence]:
 def _of_predictions(file: Path, role: Role) -> Iterator[Sentence]:
     for number, stored in enumerate(read_predictions(file), 1):
         entities = stored.gold if role == "gold" else [each.entity for each in stored.predicted]
-        yield Sentence(f"{file}:{number}", stored.id, None, entities, stored.language)
+        yield Sentence(f"{file}:{number}", stored.id, None, entities, stored.language, True)
 
 
 def _by_id(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zoo.errors import DataError, first_problem
+from zoo.errors import DataError, RunError, first_problem
 from zoo.evaluation.scores import Scores, score
 from zoo.files import read_text, write_atomic
 from zoo.types import Entity, Prediction, Sample, ScoredEntity
@@ -33,6 +34,9 @@ def write_predictions(
 
     Probabilities are rounded to six digits. A sample's language, where it has one, is kept, so
     that scores per language follow from the file.
+
+    Raises:
+        RunError: a probability is not a finite number; nothing is written.
     """
     lines = []
     for sample, entities in zip(samples, predicted, strict=True):
@@ -40,6 +44,12 @@ def write_predictions(
         if sample.language is not None:
             line["language"] = sample.language
         line["gold"] = [list(entity) for entity in sample.entities]
+        for each in entities:
+            if not math.isfinite(each.score):
+                raise RunError(
+                    f"sentence {sample.id!r}: the probability of {list(each.entity)} is "
+                    f"{float(each.score)}; lower the learning rate, or look for the division"
+                )
         line["predicted"] = [[*e.entity, round(float(e.score), 6)] for e in entities]
         lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
     write_atomic(path, "".join(lines))

@@ -3,17 +3,22 @@
 A predicted entity is correct when a gold entity of its sentence has the same boundaries and the
 same type (Tjong Kim Sang & De Meulder, 2003, https://aclanthology.org/W03-0419). A gold entity a
 decoder can't produce is a miss like any other. All figures are percent, 0 to 100.
+
+A further metric is one entry in :data:`METRICS`; a plug-in adds it in one line::
+
+    METRICS["sentences"] = lambda gold, found: 100 * mean(map(eq, map(set, gold), map(set, found)))
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError
 from zoo.types import Entity, ScoredEntity
 
 
@@ -22,7 +27,8 @@ class Scores:
     """Counts of entities, and the percentages that follow from them.
 
     ``per_type`` and ``per_language`` hold the same for each type and each language; a language's
-    scores have their types too.
+    scores have their types too. ``metrics`` holds the values of those entries of :data:`METRICS`
+    that don't follow from the counts.
     """
 
     gold: int
@@ -30,6 +36,7 @@ class Scores:
     correct: int
     per_type: Mapping[str, Scores] = field(default_factory=dict)
     per_language: Mapping[str, Scores] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def precision(self) -> float:
@@ -53,6 +60,7 @@ class Scores:
             "precision": self.precision,
             "recall": self.recall,
             "f1": self.f1,
+            **self.metrics,
             "gold": self.gold,
             "predicted": self.predicted,
             "correct": self.correct,
@@ -64,7 +72,11 @@ class Scores:
 
     @classmethod
     def from_dict(cls, data: Any) -> Scores:
-        """Back from ``as_dict``, by the counts alone. Raises ValueError where one is missing."""
+        """Back from ``as_dict``; percentages follow from the counts anew.
+
+        Raises:
+            ValueError: a count is missing, or a metric is no finite number.
+        """
         if not isinstance(data, Mapping):
             raise ValueError(f"scores must be a mapping, not {type(data).__name__}")
         counts: dict[str, int] = {}
@@ -81,7 +93,58 @@ class Scores:
             if not isinstance(part, Mapping):
                 raise ValueError(f"`{name}` of scores must be a mapping, not {part!r}")
             parts[name] = {key: cls.from_dict(value) for key, value in part.items()}
-        return cls(**counts, per_type=parts["per_type"], per_language=parts["per_language"])
+        metrics = {name: data[name] for name in data if name not in _KEYS}
+        for name, value in metrics.items():
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"`{name}` of scores must be a finite number, not {value!r}")
+        per_type, per_language = parts["per_type"], parts["per_language"]
+        return cls(**counts, per_type=per_type, per_language=per_language, metrics=metrics)
+
+
+Sentences = Sequence[Sequence[Entity]]
+Metric = Callable[[Sentences, Sentences], float]
+
+METRICS: dict[str, Metric] = {
+    "precision": lambda gold, predicted: _exact(gold, predicted).precision,
+    "recall": lambda gold, predicted: _exact(gold, predicted).recall,
+    "f1": lambda gold, predicted: _exact(gold, predicted).f1,
+}
+"""Every metric by its name, which is also its key in JSON and CSV and its column in tables: a
+function of the gold and the predicted entities, sentence by sentence in the same order."""
+
+EXACT = dict(METRICS)
+"""Those that follow from the counts, and are therefore there for each type and language too."""
+
+_KEYS = {*EXACT, "gold", "predicted", "correct", "per_type", "per_language"}
+
+
+def further_metrics(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Entity | ScoredEntity]]
+) -> dict[str, float]:
+    """The values of all metrics but the exact ones.
+
+    Raises:
+        ConfigError: a metric has a name that is taken, raises an exception, or returns anything
+            but a finite number.
+    """
+    changed = [name for name, metric in EXACT.items() if METRICS.get(name) is not metric]
+    for name in changed or METRICS.keys() & (_KEYS - EXACT.keys()):
+        raise ConfigError(f"METRICS[{name!r}]: the name is taken; choose another")
+    if len(METRICS) == len(EXACT):
+        return {}
+    plain = [[Entity(*entity[:3]) for entity in sentence] for sentence in predicted]
+    values: dict[str, float] = {}
+    for name, metric in METRICS.items():
+        if name in EXACT:
+            continue
+        try:
+            values[name] = float(metric(gold, plain))
+        except Exception as error:  # whatever the metric's own code raises
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ConfigError(f"METRICS[{name!r}] fails: {reason}; correct its function") from error
+        if not math.isfinite(values[name]):
+            raise ConfigError(f"METRICS[{name!r}] returns {values[name]}, not a finite number")
+    return values
 
 
 Found = tuple[int, int, int, str]
@@ -96,10 +159,12 @@ def score(
     """Scores of predictions, sentence by sentence in the same order.
 
     An entity given twice in one sentence counts once. ``languages`` names each sentence's
-    language; sentences without one enter the overall scores only.
+    language; sentences without one enter the overall scores only. Metrics beyond precision, recall
+    and F1 are computed of the whole.
 
     Raises:
         DataError: the sequences differ in length.
+        ConfigError: see :func:`further_metrics`.
     """
     languages = [None] * len(gold) if languages is None else languages
     if not len(gold) == len(predicted) == len(languages):
@@ -117,7 +182,12 @@ def score(
         )
         for language in spoken
     }
-    return _count(wanted, found, per_language)
+    metrics = further_metrics(gold, predicted)
+    return replace(_count(wanted, found, per_language), metrics=metrics)
+
+
+def _exact(gold: Sentences, predicted: Sentences) -> Scores:
+    return _count(_in_place(gold), _in_place(predicted))
 
 
 def _in_place(sentences: Sequence[Sequence[Entity | ScoredEntity]]) -> set[Found]:

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from zoo.evaluation.significance import ROUNDS, Difference, compare, holm
+from zoo.results import columns, pools
+from zoo.results.evidence import Run
 from zoo.results.leaderboard import notes
-from zoo.results.record import RunRecord
-from zoo.results.tables import Column, Spread, Table, Value
-from zoo.types import Prediction
+from zoo.results.tables import Column, Row, Table, tabulate
 
-COLUMNS = (
+COLUMNS: list[Column] = [
     Column("arm", "arm"),
-    Column("n", "n", digits=0),
-    Column("precision", "P"),
-    Column("recall", "R"),
-    Column("f1", "F1"),
+    columns.N,
+    *columns.SCORES,
     Column("delta", "Δ F1", sign=True),
     Column("p", "p", digits=4),
     Column("p_holm", "p (Holm)", digits=4),
-    Column("train_seconds", "train s", digits=1),
-    Column("trained", "trained (M)", scale=1e-6, detail=True),
-    Column("parameters", "total (M)", scale=1e-6, detail=True),
-    Column("variant", "variant", detail=True),
-)
+    columns.TRAIN_SECONDS,
+    replace(columns.TRAINED, detail=True),
+    replace(columns.PARAMETERS, detail=True),
+    columns.REMARKS,
+    columns.PREDICTIONS,
+    columns.VARIANT,
+]
+"""Those of every ablation; further metrics stand behind F1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,23 @@ class Outcome:
 
     name: str
     fingerprint: str
-    runs: Sequence[RunRecord]
+    runs: Sequence[Run]
 
 
-Predictions = Callable[[RunRecord], Sequence[Prediction]]
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """Those runs of an arm that may be pooled (all, as a rule), and their difference to the base's.
+
+    None for the base itself, and where no seed is common to both.
+    """
+
+    name: str
+    runs: Sequence[Run]
+    difference: Difference | None
 
 
 def ablation_tables(
-    title: str, facts: Mapping[str, str], outcomes: Sequence[Outcome], predictions: Predictions
+    title: str, facts: Mapping[str, str], outcomes: Sequence[Outcome]
 ) -> list[Table]:
     """One table: the base, then the arms in their order.
 
@@ -52,7 +61,6 @@ def ablation_tables(
     Args:
         facts: what the table is about: ablation, base, dataset, across, overrides.
         outcomes: the base first.
-        predictions: those on the test split of a run.
 
     Raises:
         DataError: predictions that can't be read, or compared.
@@ -65,27 +73,36 @@ def ablation_tables(
             {**facts, "fingerprint": fingerprint},
             [outcome for outcome in outcomes if outcome.fingerprint == fingerprint],
             base if fingerprint == base.fingerprint else None,
-            predictions,
         )
         for fingerprint in prints
     ]
 
 
 def _table(
-    title: str,
-    facts: Mapping[str, str],
-    outcomes: Sequence[Outcome],
-    base: Outcome | None,
-    predictions: Predictions,
+    title: str, facts: Mapping[str, str], outcomes: Sequence[Outcome], base: Outcome | None
 ) -> Table:
-    found = [_difference(base, outcome, predictions) for outcome in outcomes]
-    corrected = holm([each.p if each else None for each in found])
     runs = [run for outcome in outcomes for run in outcome.runs]
-    ceilings = [run.text_only_ceiling for run in runs if run.text_only_ceiling is not None]
-    return Table(
+    usual = pools.usual(runs)
+    made = [pool for outcome in outcomes for pool in _pools(outcome, base, usual)]
+    found = [pool.difference for pool in made]
+    rows = [
+        Row(
+            pool.runs,
+            arm=pool.name,
+            delta=pool.difference.delta if pool.difference else None,
+            p=pool.difference.p if pool.difference else None,
+            p_holm=corrected,
+            remarks=pools.remarks(pool.runs, usual),
+        )
+        for pool, corrected in zip(
+            made, holm([each.p if each else None for each in found]), strict=True
+        )
+    ]
+    ceilings = [c for run in runs if (c := run.record.text_only_ceiling) is not None]
+    return tabulate(
         title,
-        COLUMNS,
-        [_row(*each) for each in zip(outcomes, found, corrected, strict=True)],
+        columns.with_metrics(COLUMNS, columns.metric_columns()),
+        rows,
         {**facts, **({"text_only_ceiling": str(ceilings[0])} if ceilings else {})},
         [
             *notes(facts["fingerprint"], runs),
@@ -96,50 +113,50 @@ def _table(
     )
 
 
-def _difference(
-    base: Outcome | None, outcome: Outcome, predictions: Predictions
-) -> Difference | None:
-    """None for the base itself, and where no seed is common to both."""
-    if base is None or outcome is base:
-        return None
-    one, two = ({run.seed: run for run in each.runs} for each in (base, outcome))
+def _pools(outcome: Outcome, base: Outcome | None, usual: pools.Environment) -> list[_Pool]:
+    """An arm's row; several where its runs may not be pooled, the usual ones first."""
+    parts = pools.pooled(outcome.runs)
+    against = pools.pooled(base.runs) if base is not None and base is not outcome else {}
+    if not parts:
+        return [_Pool(outcome.name, [], None)]
+    order = sorted(parts, key=lambda each: (each != usual, str(each)))
+    return [
+        _Pool(
+            outcome.name if place == order[0] else f"{outcome.name} ({_words(place)})",
+            parts[place],
+            _difference(against.get(place, []), parts[place]),
+        )
+        for place in order
+    ]
+
+
+def _words(place: pools.Environment) -> str:
+    torch = f"torch {place.torch}" if place.torch else None
+    return " ".join(word for word in (place.precision, place.device, torch) if word)
+
+
+def _difference(base: Sequence[Run], arm: Sequence[Run]) -> Difference | None:
+    """None where no seed is common to both, or predictions are withheld."""
+    one, two = (
+        {run.record.seed: run.predictions for run in runs if run.read is not None}
+        for runs in (base, arm)
+    )
     common = one.keys() & two.keys()
     if not common:
         return None
     return compare(
-        {seed: predictions(one[seed]) for seed in common},
-        {seed: predictions(two[seed]) for seed in common},
+        {seed: one[seed] or () for seed in common}, {seed: two[seed] or () for seed in common}
     )
-
-
-def _row(outcome: Outcome, found: Difference | None, corrected: float | None) -> list[Value]:
-    runs = outcome.runs
-    head: list[Value] = [outcome.name, len(runs)]
-    if not runs:
-        return head + [None] * (len(COLUMNS) - len(head))
-    return [
-        *head,
-        Spread.of([run.test.precision for run in runs]),
-        Spread.of([run.test.recall for run in runs]),
-        Spread.of([run.test.f1 for run in runs]),
-        found.delta if found else None,
-        found.p if found else None,
-        corrected,
-        statistics.fmean(run.seconds["train"] for run in runs),
-        runs[0].parameters.trained,
-        runs[0].parameters.total,
-        runs[0].variant,
-    ]
 
 
 def _seeds(outcomes: Sequence[Outcome]) -> list[str]:
     """Which seeds there are; arms that lack some are named."""
-    every = sorted({run.seed for outcome in outcomes for run in outcome.runs})
+    every = sorted({run.record.seed for outcome in outcomes for run in outcome.runs})
     if not every:
         return ["No runs yet."]
     answer = [f"Seeds: {', '.join(map(str, every))}."]
     for outcome in outcomes:
-        there = sorted(run.seed for run in outcome.runs)
+        there = sorted(run.record.seed for run in outcome.runs)
         if there != every:
             word = "seed" if len(there) == 1 else "seeds"
             only = f"{word} {', '.join(map(str, there))} only" if there else "no runs"

@@ -1,138 +1,129 @@
-"""The leaderboard: a table for each dataset, a row for each variant."""
+"""The leaderboard: a table for each dataset, a row for each system.
+
+A column is one entry in :data:`COLUMNS`; a plug-in adds it in one line::
+
+    COLUMNS.append(Column("epochs", "epochs", mean(lambda run: run.record.best_epoch)))
+"""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from zoo.results.record import RunRecord
-from zoo.results.tables import Column, Spread, Table, Value
+from zoo.results import columns, pools
+from zoo.results.columns import first, mean
+from zoo.results.evidence import Run
+from zoo.results.tables import Column, Row, Table, tabulate
+
+COLUMNS: list[Column] = [
+    Column("system", "system"),
+    Column("backbone", "backbone", first(lambda run: run.record.backbone)),
+    Column("recipe", "recipe", first(lambda run: run.record.recipe), detail=True),
+    Column(
+        "overrides",
+        "overrides",
+        first(lambda run: " ".join(run.record.overrides) or None),
+        optional=True,
+    ),
+    columns.N,
+    *columns.SCORES,
+    columns.TRAIN_SECONDS,
+    Column(
+        "train_speed",
+        "train sent./s",
+        mean(lambda run: run.record.speed.train if run.record.speed else None),
+        digits=0,
+        detail=True,
+    ),
+    Column(
+        "predict_speed",
+        "sent./s",
+        mean(lambda run: run.record.speed.predict if run.record.speed else None),
+        digits=0,
+    ),
+    columns.TRAINED,
+    columns.PARAMETERS,
+    columns.REMARKS,
+    columns.PREDICTIONS,
+    columns.VARIANT,
+]
+"""Those of every leaderboard; further metrics, types and languages stand behind F1."""
 
 
-def leaderboard(runs: Iterable[RunRecord]) -> list[Table]:
+def leaderboard(runs: Iterable[Run], all: bool = False) -> list[Table]:
     """One table for each dataset and fingerprint: numbers of different data never share one.
 
     A row is a variant: the mean and sample standard deviation over its seeds, best F1 first.
+
+    Args:
+        all: with the variants that have overrides (arms of ablations, ``-o``); without, a note
+            says how many there are. On data where no variant is without, they are shown anyway.
     """
-    groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        groups[run.dataset, run.data_fingerprint].append(run)
-    return [_dataset_table(*key, group) for key, group in sorted(groups.items())]
+        groups[run.record.dataset, run.record.data_fingerprint].append(run)
+    tables = []
+    for (dataset, fingerprint), group in sorted(groups.items()):
+        chosen = [run for run in group if all or not run.record.overrides] or group
+        left_out = {_variant(run) for run in group} - {_variant(run) for run in chosen}
+        tables.append(_dataset_table(dataset, fingerprint, chosen, len(left_out)))
+    return tables
 
 
-def _dataset_table(dataset: str, fingerprint: str, runs: Sequence[RunRecord]) -> Table:
-    variants: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
-    for run in sorted(runs, key=lambda run: (run.system, run.variant, run.seed)):
-        variants[run.system, run.variant].append(run)
+def _variant(run: Run) -> tuple[str, str]:
+    return run.record.system, run.variant
+
+
+def _dataset_table(dataset: str, fingerprint: str, runs: Sequence[Run], left_out: int) -> Table:
+    variants: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: (*_variant(run), run.record.seed)):
+        variants[_variant(run)].append(run)
     names = Counter(_name(seeds[0]) for seeds in variants.values())
-    columns = _columns(runs)
-    ranked = sorted(
-        variants.values(),
-        key=lambda seeds: -statistics.fmean(run.test.f1 for run in seeds),
+    usual = pools.usual(runs)
+    rows = [
+        Row(seeds, system=_label(seeds[0], names), remarks=pools.remarks(seeds, usual))
+        for variant in variants.values()
+        for _, seeds in sorted(pools.pooled(variant).items(), key=str)
+    ]
+    rows.sort(key=lambda row: -statistics.fmean(run.scores.f1 for run in row))
+    further = [
+        *columns.metric_columns(),
+        *columns.type_columns(runs),
+        *columns.language_columns(runs),
+    ]
+    more = (
+        f"{left_out} {'variant' if left_out == 1 else 'variants'} with overrides not shown: "
+        "`zoo leaderboard --all`."
     )
-    return Table(
-        title=dataset,
-        columns=[column for column, _ in columns],
-        rows=[
-            [_label(seeds[0], names), *(value(seeds) for _, value in columns[1:])]
-            for seeds in ranked
-        ],
-        facts={"dataset": dataset, "fingerprint": fingerprint},
-        notes=notes(fingerprint, runs),
+    return tabulate(
+        dataset,
+        columns.with_metrics(COLUMNS, further),
+        rows,
+        {"dataset": dataset, "fingerprint": fingerprint},
+        [*notes(fingerprint, runs), *([more] if left_out else [])],
     )
 
 
-def _name(run: RunRecord) -> tuple[str | None, ...]:
+def _name(run: Run) -> tuple[str | None, ...]:
     """What a reader tells variants apart by."""
-    return (run.system, run.backbone, run.recipe, *run.overrides)
+    record = run.record
+    return (record.system, record.backbone, record.recipe, *record.overrides)
 
 
-def _label(run: RunRecord, names: Mapping[tuple[str | None, ...], int]) -> str:
+def _label(run: Run, names: Mapping[tuple[str | None, ...], int]) -> str:
     """The system, with the variant's hash where nothing else tells two variants apart."""
-    return run.system if names[_name(run)] == 1 else f"{run.system} ({run.variant[:6]})"
+    name = run.record.system
+    return name if names[_name(run)] == 1 else f"{name} ({run.variant[:6]})"
 
 
-Seeds = Sequence[RunRecord]
-
-
-def _columns(runs: Sequence[RunRecord]) -> list[tuple[Column, Callable[[Seeds], Value]]]:
-    """Every column with what it says of a variant. Types and languages are those in the gold."""
-    types = sorted({name for run in runs for name, part in run.test.per_type.items() if part.gold})
-    languages = sorted({name for run in runs for name in run.test.per_language})
-    answer: list[tuple[Column, Callable[[Seeds], Value]]] = [
-        (Column("system", "system"), lambda seeds: seeds[0].system),
-        (Column("backbone", "backbone"), lambda seeds: seeds[0].backbone),
-        (Column("recipe", "recipe", detail=True), lambda seeds: seeds[0].recipe),
-    ]
-    if any(run.overrides for run in runs):
-        column = Column("overrides", "overrides")
-        answer.append((column, lambda seeds: " ".join(seeds[0].overrides) or None))
-    answer += [
-        (Column("n", "n", digits=0), len),
-        (Column("precision", "P"), _spread(lambda run: run.test.precision)),
-        (Column("recall", "R"), _spread(lambda run: run.test.recall)),
-        (Column("f1", "F1"), _spread(lambda run: run.test.f1)),
-    ]
-    answer += [
-        (Column(f"f1_type_{name}", f"F1 {name}", detail=True), _f1_type(name)) for name in types
-    ]
-    if len(languages) > 1:
-        answer += [
-            (Column(f"f1_language_{name}", f"F1 {name}", detail=True), _f1_language(name))
-            for name in languages
-        ]
-    return [
-        *answer,
-        (Column("train_seconds", "train s", digits=1), _mean(lambda run: run.seconds.get("train"))),
-        (
-            Column("train_speed", "train sent./s", digits=0, detail=True),
-            _mean(lambda run: run.speed.train),
-        ),
-        (Column("predict_speed", "sent./s", digits=0), _mean(lambda run: run.speed.predict)),
-        (
-            Column("trained", "trained (M)", scale=1e-6),
-            lambda seeds: seeds[0].parameters.trained,
-        ),
-        (Column("parameters", "total (M)", scale=1e-6), lambda seeds: seeds[0].parameters.total),
-        (Column("variant", "variant", detail=True), lambda seeds: seeds[0].variant),
-    ]
-
-
-def _spread(figure: Callable[[RunRecord], float | None]) -> Callable[[Seeds], Spread | None]:
-    def value(seeds: Seeds) -> Spread | None:
-        figures = [known for run in seeds if (known := figure(run)) is not None]
-        return Spread.of(figures) if figures else None
-
-    return value
-
-
-def _mean(figure: Callable[[RunRecord], float | None]) -> Callable[[Seeds], float | None]:
-    spread = _spread(figure)
-
-    def value(seeds: Seeds) -> float | None:
-        known = spread(seeds)
-        return known.mean if known else None
-
-    return value
-
-
-def _f1_type(name: str) -> Callable[[Seeds], Spread | None]:
-    return _spread(lambda run: run.test.per_type[name].f1 if name in run.test.per_type else None)
-
-
-def _f1_language(name: str) -> Callable[[Seeds], Spread | None]:
-    return _spread(
-        lambda run: run.test.per_language[name].f1 if name in run.test.per_language else None
-    )
-
-
-def notes(fingerprint: str, runs: Sequence[RunRecord]) -> list[str]:
+def notes(fingerprint: str, runs: Sequence[Run]) -> list[str]:
     """What a reader must know to read the numbers of runs on the same data."""
-    sentences = sorted({run.sentences["test"] for run in runs if "test" in run.sentences})
-    entities = sorted({run.test.gold for run in runs})
-    readings = sorted({run.tags for run in runs if run.tags})
-    ceilings = sorted({run.text_only_ceiling for run in runs if run.text_only_ceiling is not None})
+    records = [run.record for run in runs]
+    sentences = sorted({each.sentences["test"] for each in records if "test" in each.sentences})
+    entities = sorted({run.scores.gold for run in runs})
+    readings = sorted({each.tags for each in records if each.tags})
+    ceilings = sorted({c for each in records if (c := each.text_only_ceiling) is not None})
     size = [f"{n:,} sentences" for n in sentences] + [f"{n:,} entities" for n in entities]
     answer = [f"Data {fingerprint[:12]}; test: {', '.join(size)}."]
     answer += [f"Tags read: {', '.join(readings)}."] if readings else []
@@ -141,4 +132,17 @@ def notes(fingerprint: str, runs: Sequence[RunRecord]) -> list[str]:
         "from the epoch that was best on dev."
     )
     answer += [f"Text-only ceiling: {ceiling:.2f} F1." for ceiling in ceilings]
+    answer += dict.fromkeys(note for each in records for note in each.notes)
+    if len({pools.Environment.of(run) for run in runs if run.record.kind == "run"}) > 1:
+        answer.append(pools.NOTE)
+    if withheld := sum(each.withheld for each in records):
+        answer.append(
+            f"Predictions withheld in {withheld} of {len(runs)} runs: their scores are those that "
+            "were stored with them."
+        )
+    if old := sum(each.files is None for each in records):
+        answer.append(
+            f"{old} of {len(runs)} runs store no digests of their files (version 0.2 or older): "
+            "only their scores are checked."
+        )
     return answer

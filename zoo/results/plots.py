@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.files import write_atomic
-from zoo.results.tables import Spread, Table
+from zoo.results.tables import Spread, Table, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,17 +100,20 @@ def bars(tables: Sequence[Table]) -> Figure:
     }
     if handles:
         columns = max(1, int(size[0] / 1.6))
-        figure.legend(
+        legend = figure.legend(
             list(handles.values()), list(handles), loc="outside upper center", ncols=columns
         )
+        for name in legend.get_texts():
+            name.set_parse_math(False)
     return figure
 
 
 def _panels(tables: Sequence[Table]) -> list[Panel]:
     panels: dict[str, Panel] = {}
     for table in tables:
-        across = table.facts.get("across", "")
-        title = table.title.replace(f", {across}", "", 1) if across else table.title
+        across = visible(table.facts.get("across", ""))
+        title = visible(table.title)
+        title = title.replace(f", {across}", "", 1) if across else title
         panel = panels.setdefault(title, Panel(title))
         series = panel.bars.setdefault(across, {})
         if "text_only_ceiling" in table.facts:
@@ -118,7 +121,7 @@ def _panels(tables: Sequence[Table]) -> list[Panel]:
         keys = [column.key for column in table.columns]
         for row in table.rows:
             cells = dict(zip(keys, row, strict=True))
-            arm, f1 = str(cells["arm"]), cells["f1"]
+            arm, f1 = visible(str(cells["arm"])), cells["f1"]
             if across:  # what the base equals may differ from value to value
                 arm = "base" if arm.startswith("base = ") else arm
             if arm not in panel.arms:
@@ -153,11 +156,12 @@ def _draw(ax: Axes, panel: Panel) -> None:
             label = "text-only ceiling" if equal else f"text-only ceiling, {across}"
             colour = CEILING if equal else shades[list(panel.bars).index(across)]
             ax.axhline(ceiling, color=colour, linestyle="--", linewidth=1.0, label=label)
-    ax.set_title(panel.title)
+    ax.set_title(panel.title, parse_math=False)
     ax.set_xlim(-0.6, len(panel.arms) - 0.4)
     narrow = (panel.width - MARGIN) / len(panel.arms) / 0.07  # characters that fit below a bar
     turned = any(len(line) > narrow for arm in panel.arms for line in _lines(arm))
-    ax.set_xticks(range(len(panel.arms)), ["\n".join(_lines(arm)) for arm in panel.arms])
+    names = ["\n".join(_lines(arm)) for arm in panel.arms]
+    ax.set_xticks(range(len(panel.arms)), names, parse_math=False)
     for name in ax.get_xticklabels() if turned else ():
         name.set(rotation=40, horizontalalignment="right", rotation_mode="anchor")
     ax.tick_params(axis="x", length=0)

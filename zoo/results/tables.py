@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from zoo.errors import ConfigError
+from zoo.results.evidence import Run
 
 NONE = "–"
 MINUS = "−"
@@ -26,32 +32,68 @@ class Spread(NamedTuple):
 Value = str | int | float | Spread | None
 
 
+class Row(tuple[Run, ...]):
+    """The runs of one row, and what the table says of them beside what they say themselves."""
+
+    facts: Mapping[str, Value]
+
+    def __new__(cls, runs: Iterable[Run] = (), **facts: Value) -> Row:
+        row = super().__new__(cls, runs)
+        row.facts = facts
+        return row
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column and how its numbers are shown; the CSV and JSON files hold them in full.
+    """A column, what it says of a row's runs, and how its numbers are shown.
+
+    The CSV and JSON files hold numbers in full.
 
     Args:
         key: its name for machines.
         label: its name for readers.
+        value: of the runs of a row, which are those of one variant or arm, one a seed; a row may
+            have none. None: the row's own fact of the name ``key``.
         digits: shown behind the decimal point.
         scale: a number is multiplied by it to be shown (1e-6 for millions).
         detail: left out where the place is narrow (a terminal).
         sign: whether numbers above zero have theirs, too.
+        optional: left out of a table in which it is empty.
     """
 
     key: str
     label: str
+    value: Callable[[Row], Value] | None = None
     digits: int = 2
     scale: float = 1.0
     detail: bool = False
     sign: bool = False
+    optional: bool = False
+
+    def of(self, row: Row) -> Value:
+        """The cell of a row.
+
+        Raises:
+            ConfigError: the column's function fails, or returns a number that is not finite.
+        """
+        if self.value is None:
+            return row.facts.get(self.key)
+        try:
+            value = self.value(row)
+        except Exception as error:  # whatever a plug-in's own function raises
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ConfigError(f"column `{self.key}` fails: {reason}; correct its value") from error
+        numbers = value if isinstance(value, Spread) else (value,)
+        if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
+            raise ConfigError(f"column `{self.key}` returns {value}, which is not finite")
+        return value
 
     def show(self, value: Value) -> str:
         """A value as readers see it: ``82.50 ± 0.31``."""
         if value is None:
             return NONE
         if isinstance(value, str):
-            return value
+            return visible(value)
         if isinstance(value, Spread):
             return f"{self.show(value.mean)} ± {self.show(value.sd)}"
         number = round(value * self.scale, self.digits) + 0.0  # no -0.00
@@ -71,7 +113,7 @@ class Table:
 
     def shown(self) -> list[list[str]]:
         """The labels, then every row, as readers see them."""
-        labels = [column.label for column in self.columns]
+        labels = [visible(column.label) for column in self.columns]
         rows = [
             [column.show(value) for column, value in zip(self.columns, row, strict=True)]
             for row in self.rows
@@ -81,3 +123,46 @@ class Table:
     def is_text(self, index: int) -> bool:
         """Whether a column holds words, which stand on the left, not on the right."""
         return any(isinstance(row[index], str) for row in self.rows)
+
+
+def tabulate(
+    title: str,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    facts: Mapping[str, str],
+    notes: Sequence[str],
+) -> Table:
+    """The table of these rows; optional columns that are empty are left out.
+
+    Raises:
+        ConfigError: two columns (or facts) have the same key, or a column's function fails.
+    """
+    keys = Counter([*facts, *(column.key for column in columns)])
+    for key, count in keys.items():
+        if count > 1:
+            raise ConfigError(f"the table {title} has {count} columns `{key}`; rename one of them")
+    values = [[column.of(row) for column in columns] for row in rows]
+    kept = [
+        index
+        for index, column in enumerate(columns)
+        if not column.optional or any(row[index] is not None for row in values)
+    ]
+    return Table(
+        title,
+        [columns[index] for index in kept],
+        [[row[index] for index in kept] for row in values],
+        facts,
+        notes,
+    )
+
+
+# What is not to reach a reader as it is: control characters, separators of lines, characters that
+# change the direction of writing (and so the order in which a line is read), lone surrogates.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+
+
+def visible(text: str) -> str:
+    """Text in which characters that can't be seen, or mislead, stand as escapes: ``\\u202e``."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

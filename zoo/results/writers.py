@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.files import write_atomic
-from zoo.results.tables import Column, Spread, Table, Value
+from zoo.results.tables import Column, Spread, Table, Value, visible
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -60,9 +60,13 @@ def to_markdown(tables: Sequence[Table], heading: str) -> str:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """One header for all tables: facts, then columns; a mean's deviation stands in ``<key>_sd``."""
+    """One header for all tables: facts, then columns; a mean's deviation stands in ``<key>_sd``.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it, and characters
+    that can't be seen are escapes; the JSON file holds names as they are.
+    """
     records = [
-        dict(table.facts) | dict(_flat(table.columns, row))
+        {key: _inert(fact) for key, fact in table.facts.items()} | dict(_flat(table.columns, row))
         for table in tables
         for row in table.rows
     ]
@@ -70,7 +74,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
     if header:
-        writer.writeheader()
+        writer.writerow({key: _inert(key) for key in header})
     writer.writerows(records)
     return text.getvalue()
 
@@ -82,7 +86,15 @@ def _flat(columns: Sequence[Column], row: Sequence[Value]) -> list[tuple[str, st
             cells += [(column.key, value.mean), (f"{column.key}_sd", value.sd)]
         else:
             cells.append((column.key, value))
-    return [(key, "" if value is None else str(value)) for key, value in cells]
+    return [
+        (key, _inert(value) if isinstance(value, str) else "" if value is None else str(value))
+        for key, value in cells
+    ]
+
+
+def _inert(text: str) -> str:
+    text = visible(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def to_latex(tables: Sequence[Table]) -> str:
@@ -127,7 +139,9 @@ def to_json(tables: Sequence[Table]) -> str:
         }
         for table in tables
     ]
-    return json.dumps({"tables": data}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps({"tables": data}, indent=2, ensure_ascii=False, allow_nan=False)
+    # lone surrogates, which UTF-8 can't hold, as escapes, which JSON reads back
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def render(table: Table, details: bool = False) -> RichTable:
@@ -135,7 +149,8 @@ def render(table: Table, details: bool = False) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    answer = RichTable(title=Text(table.title), caption=Text("\n".join(table.notes)))
+    notes = "\n".join(map(visible, table.notes))
+    answer = RichTable(title=Text(visible(table.title)), caption=Text(notes))
     chosen = [i for i, column in enumerate(table.columns) if details or not column.detail]
     labels, *rows = table.shown()
     for index in chosen:
@@ -144,7 +159,7 @@ def render(table: Table, details: bool = False) -> RichTable:
             justify="left" if table.is_text(index) else "right",
             overflow="fold",
             # what a row is called is never cut off, however narrow the terminal
-            min_width=max(len(row[index]) for row in rows) if index == 0 else None,
+            min_width=max((len(row[index]) for row in rows), default=0) if index == 0 else None,
         )
     for row in rows:
         answer.add_row(*(Text(row[index]) for index in chosen))  # Text: no markup in names
@@ -169,9 +184,13 @@ _LATEX = {
 
 def _latex(text: str) -> str:
     """Plain text as LaTeX source; every character stands for itself."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return "".join(_LATEX.get(character, character) for character in _line(text))
 
 
 def _markdown(text: str) -> str:
     """Plain text as Markdown source, in one line."""
-    return re.sub(r"([\\|*<`\[\]])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\|*<`\[\]])", r"\\\1", _line(text))
+
+
+def _line(text: str) -> str:
+    return " ".join(visible(text).split())

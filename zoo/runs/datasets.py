@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.build import read_data, reader
+from zoo.data.check import notes, untrainable
 from zoo.data.fingerprint import fingerprint
+from zoo.data.pictures import verify_pictures
 from zoo.errors import ConfigError, DataError
 from zoo.identity import digest
+from zoo.runs.environment import cache_folder
 from zoo.schema import PartSpec
 from zoo.tags import Reading
 from zoo.types import Splits
@@ -28,6 +31,7 @@ class Dataset:
     fingerprint: str
     tags: Reading | None
     ceiling: float | None
+    notes: tuple[str, ...] = ()
 
 
 def load_datasets(plans: Sequence[Plan], root: Path) -> dict[str, Dataset]:
@@ -48,6 +52,17 @@ def load_datasets(plans: Sequence[Plan], root: Path) -> dict[str, Dataset]:
     return datasets
 
 
+def check_pictures(datasets: Iterable[Dataset]) -> None:
+    """Verify that every picture can be decoded, each once. Raises DataError."""
+    problems = [
+        f"dataset {data.name}: {problem}"
+        for data in datasets
+        for problem in verify_pictures(data.splits, cache_folder())
+    ]
+    if problems:
+        raise DataError(*problems)
+
+
 def dataset_key(plan: Plan) -> str:
     """The dataset by name and settings: an ablation may change them."""
     return f"{plan.dataset} {digest(plan.reader.resolved())}"
@@ -57,6 +72,8 @@ def load_dataset(name: str, part: PartSpec, root: Path) -> Dataset:
     """Read a dataset. Raises DataError with everything that is wrong in it."""
     try:
         splits = read_data(part, root)
+        if problems := untrainable(splits):
+            raise DataError(*problems)
         ceiling = getattr(reader(part, root), "text_only_ceiling", None)
         return Dataset(
             name,
@@ -64,6 +81,7 @@ def load_dataset(name: str, part: PartSpec, root: Path) -> Dataset:
             fingerprint(splits),
             part.settings.get("tags"),
             100 * ceiling() if ceiling else None,
+            tuple(notes(splits)),
         )
     except (DataError, ConfigError) as error:
         raise DataError(*(f"dataset {name}: {problem}" for problem in error.problems)) from error

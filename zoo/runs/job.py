@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from zoo.config.specs import Plan
 from zoo.errors import ConfigError, near
-from zoo.identity import digest, run_id, sources
+from zoo.identity import HARNESS, configuration, run_id, sources, variant_id
 from zoo.results.record import RunRecord
 from zoo.results.store import Store
 from zoo.runs.datasets import Dataset, dataset_key
 from zoo.schema import SystemSpec
+from zoo.training.precision import Precision, resolve_precision
 from zoo.types import Sample
 
 if TYPE_CHECKING:
@@ -24,13 +26,37 @@ Rerun = Literal["missing", "always", "never"]
 
 @dataclass(frozen=True)
 class Job:
-    """A planned run with its content address."""
+    """A planned run with its content address.
+
+    Args:
+        config: all settings of system, recipe and dataset, with their defaults.
+        config_hash: of those that decide the run's numbers.
+        sources: hash of the source of its parts.
+        models: the digest of every model that it loads.
+        precision: what the recipe's resolved to.
+        harness: the version of the harness that planned it.
+    """
 
     plan: Plan
     data: Dataset
     config: Mapping[str, Any]
+    config_hash: str
     sources: str
-    id: str
+    models: Mapping[str, str]
+    precision: Precision
+    harness: int = HARNESS
+
+    @cached_property
+    def id(self) -> str:
+        return run_id(*self._hashes, self.seed, self.harness)
+
+    @cached_property
+    def variant(self) -> str:
+        return variant_id(*self._hashes, self.harness)
+
+    @property
+    def _hashes(self) -> tuple[str, str, str, str]:
+        return self.config_hash, self.data.fingerprint, self.sources, self.precision
 
     @property
     def system(self) -> str:
@@ -43,6 +69,23 @@ class Job:
     @property
     def seed(self) -> int:
         return self.plan.seed
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """The fields of a record that say what it is called, and decide no number."""
+        plan = self.plan
+        return {
+            "system": self.system,
+            "dataset": self.dataset,
+            "backbone": plan.system.backbone,
+            "recipe": plan.recipe_name,
+            "suite": plan.suite,
+            "arm": f"{plan.arm.ablation}: {plan.arm.name}" if plan.arm else None,
+            "overrides": list(plan.overrides),
+            "tags": self.data.tags,
+            "text_only_ceiling": self.data.ceiling,
+            "cites": ", ".join(plan.system.cites) or None,
+        }
 
 
 class Report(Protocol):
@@ -59,9 +102,11 @@ def make_jobs(plans: Sequence[Plan], datasets: Mapping[str, Dataset]) -> list[Jo
     """Give each planned run its content address.
 
     Raises:
-        ConfigError: a system reads what none of a dataset's training samples has.
+        ConfigError: a system reads what none of a dataset's training samples has, a model can't
+            be found, or the machine does not have the recipe's precision.
     """
-    jobs, problems, code = [], [], dict[frozenset[type], str]()
+    jobs, problems = list[Job](), list[str]()
+    code, known = dict[frozenset[type], str](), dict[tuple[int, int], tuple[str, dict[str, str]]]()
     for plan in plans:
         data, spec = datasets[dataset_key(plan)], plan.system
         problems += missing(spec, plan.dataset, data.splits["train"])
@@ -72,8 +117,16 @@ def make_jobs(plans: Sequence[Plan], datasets: Mapping[str, Dataset]) -> list[Jo
         }
         parts = spec.classes
         code[parts] = code.get(parts) or sources(parts)
-        identity = run_id(settings, data.fingerprint, code[parts], plan.seed)
-        jobs.append(Job(plan, data, settings, code[parts], identity))
+        key = id(spec), id(plan.recipe)  # seeds share both, and models are digested once
+        try:
+            known[key] = known.get(key) or configuration(spec, plan.recipe)
+            precision = resolve_precision(plan.recipe)
+        except ConfigError as error:
+            problems += [f"systems.{spec.name}: {problem}" for problem in error.problems]
+        else:
+            jobs.append(
+                Job(plan, data, settings, known[key][0], code[parts], known[key][1], precision)
+            )
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     return jobs
@@ -108,5 +161,5 @@ def pending(jobs: Sequence[Job], store: Store, rerun: Rerun) -> list[Job]:
 
 def variants(jobs: Sequence[Job]) -> list[Job]:
     """One job of each variant: of those that differ in their seed alone."""
-    found = {(job.system, job.dataset, digest(job.config)): job for job in jobs}
+    found = {(job.system, job.dataset, job.variant): job for job in jobs}
     return list(found.values())

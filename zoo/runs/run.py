@@ -19,17 +19,20 @@ from accelerate.utils import set_seed
 from safetensors.torch import save_file
 
 from zoo.build import build
-from zoo.errors import ConfigError, ZooError
+from zoo.errors import ConfigError, RunError, ZooError
 from zoo.evaluation.predictions import write_predictions
 from zoo.evaluation.scores import score
 from zoo.files import write_atomic
-from zoo.identity import digest
+from zoo.identity import HARNESS, configuration
 from zoo.results.record import Parameters, RunRecord, Speed, write_run
 from zoo.results.store import Store
 from zoo.runs.environment import cache_folder, command, device, git, versions
 from zoo.runs.job import Job, Report, Rerun, variants
 from zoo.system import System
 from zoo.training.loop import Row, Trainer
+
+MANY_UNKNOWN = 0.2
+"""The share of unknown training words from which on tables say so."""
 
 _ALL_THREADS = torch.get_num_threads()
 
@@ -67,13 +70,21 @@ def attempt(job: Job, store: Store, report: Report, rerun: Rerun) -> bool:
             report.fail(job, "; ".join(error.problems))
             return False
         except Exception as error:  # whatever a part's own code raises: the others go on
-            path = store.root / "failed" / f"{job.system}-{job.dataset}-{job.seed}-{job.id}.log"
-            write_atomic(path, traceback.format_exc())
             message = " ".join(str(error).split())[:300]
-            report.fail(job, f"{type(error).__name__}: {message} (traceback: {path})")
+            report.fail(job, f"{type(error).__name__}: {message} (traceback: {_log(store, job)})")
             return False
         report.end(job, record)
         return True
+
+
+def _log(store: Store, job: Job) -> str:
+    """Write the traceback of the error that is being handled to a file; where it is."""
+    path = store.root / "failed" / f"{job.system}-{job.dataset}-{job.seed}-{job.id}.log"
+    try:
+        write_atomic(path, traceback.format_exc())
+    except OSError as error:  # the disk that the run filled: the others still go on
+        return f"{path} can't be written: {error.strerror}"
+    return str(path)
 
 
 def prepare(job: Job) -> Trainer:
@@ -84,7 +95,11 @@ def prepare(job: Job) -> Trainer:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     set_seed(job.seed)
     system = build(job.plan.system, job.data.splits["train"], cache_folder())
-    return Trainer(system, job.plan.recipe, job.seed)
+    if job.harness != HARNESS:
+        raise RunError("zoo itself was changed meanwhile; give the command again")
+    if configuration(job.plan.system, job.plan.recipe)[1] != job.models:
+        raise RunError("a model that it loads was changed meanwhile; give the command again")
+    return Trainer(system, job.plan.recipe, job.seed, job.precision)
 
 
 def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
@@ -113,20 +128,16 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
         for split, answers in (("dev", fit.dev_predictions), ("test", predicted))
     }
     parameters = list(trainer.system.parameters())
-    plan = job.plan
     record = RunRecord(
+        **job.labels,
         id=job.id,
-        system=job.system,
-        dataset=job.dataset,
         seed=job.seed,
-        backbone=plan.system.backbone,
-        recipe=plan.recipe_name,
-        suite=plan.suite,
-        overrides=list(plan.overrides),
-        config_hash=digest(job.config),
+        config_hash=job.config_hash,
         data_fingerprint=job.data.fingerprint,
         sources_hash=job.sources,
-        tags=job.data.tags,
+        precision=job.precision,
+        harness=job.harness,
+        models=dict(job.models),
         versions=versions(),
         git=git(),
         device=device(trainer.accelerator.device),
@@ -150,12 +161,25 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
             trained=sum(p.numel() for p in parameters if p.requires_grad),
             total=sum(p.numel() for p in parameters),
         ),
-        text_only_ceiling=job.data.ceiling,
-        text_only=plan.system.text_only,
-        cites=", ".join(plan.system.cites) or None,
+        text_only=job.plan.system.text_only,
+        notes=[*job.data.notes, *_unknown_words(trainer.system)],
     )
     write_run(folder, record)
     return record
+
+
+def _unknown_words(system: System) -> list[str]:
+    """A note on each text encoder that does not know many of the training words."""
+    shares = {
+        slot: share
+        for slot, encoder in system.encoders().items()
+        for module in encoder.modules()
+        if (share := getattr(module, "unknown_share", 0.0)) and share > MANY_UNKNOWN
+    }
+    return [
+        f"{share:.0%} of the training words hold a piece unknown to the tokenizer of {slot}."
+        for slot, share in shares.items()
+    ]
 
 
 def _weights(system: System) -> dict[str, torch.Tensor]:

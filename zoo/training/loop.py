@@ -22,6 +22,7 @@ from zoo.evaluation.scores import Scores, score
 from zoo.system import Collator, System
 from zoo.training.batches import by_length, shuffled
 from zoo.training.optimizer import make_optimizer, make_schedule
+from zoo.training.precision import Precision, resolve_precision
 from zoo.types import Batch, Sample, ScoredEntity
 
 Predictions = list[list[ScoredEntity]]
@@ -41,11 +42,18 @@ class Fit:
 
 
 class Trainer:
-    """Trains a system by a recipe and predicts with it, on whatever device there is."""
+    """Trains a system by a recipe and predicts with it, on whatever device there is.
 
-    def __init__(self, system: System, recipe: Recipe, seed: int) -> None:
+    Args:
+        precision: what the recipe's resolved to, where that was decided before.
+    """
+
+    def __init__(
+        self, system: System, recipe: Recipe, seed: int, precision: Precision | None = None
+    ) -> None:
         AcceleratorState._reset_state(reset_partial_state=True)
-        self.accelerator = Accelerator(mixed_precision=_precision(recipe))
+        precision = precision or resolve_precision(recipe)
+        self.accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
         self.system = system.to(self.accelerator.device)
         self.recipe = recipe
         self.rng = random.Random(seed)
@@ -113,8 +121,9 @@ class Trainer:
         sums: dict[str, float] = defaultdict(float)
         batches = shuffled(train, self.recipe.batch_size, self.rng)
         for number, samples in enumerate(batches, 1):
+            batch = self.batch(samples)
             with self.accelerator.autocast():
-                losses = model(self.batch(samples)).losses
+                losses = model(batch).losses
                 loss = self.system.total(losses)
             if not torch.isfinite(loss):
                 terms = ", ".join(f"{name}={value.item():g}" for name, value in losses.items())
@@ -123,7 +132,11 @@ class Trainer:
                     f"samples: {', '.join(sample.id for sample in samples)}; "
                     "lower the learning rate or look at these samples"
                 )
-            self.accelerator.backward(loss / self.recipe.accumulate)
+            # Each sentence counts the same in an update, whatever batch it came in, and in the
+            # epoch's last update, too, which may be of fewer batches.
+            first = (number - 1) // self.recipe.accumulate * self.recipe.accumulate
+            together = sum(map(len, batches[first : first + self.recipe.accumulate]))
+            self.accelerator.backward(loss * (len(samples) / together))
             if number % self.recipe.accumulate == 0 or number == len(batches):
                 if self.recipe.clip:
                     self.accelerator.clip_grad_norm_(model.parameters(), self.recipe.clip)
@@ -138,20 +151,12 @@ class Trainer:
     def predict(self, samples: Sequence[Sample]) -> Predictions:
         """Predict each sample's entities, in the order given; deterministic."""
         self.system.eval()
-        order: dict[str, list[ScoredEntity]] = {}
+        order: dict[int, list[ScoredEntity]] = {}  # ids may recur
         for group in by_length(samples, 2 * self.recipe.batch_size):
+            batch = self.batch(group)
             with self.accelerator.autocast():
-                predicted = self.system.predict(self.batch(group))
+                predicted = self.system.predict(batch)
             order |= {
-                sample.id: entities for sample, entities in zip(group, predicted, strict=True)
+                id(sample): entities for sample, entities in zip(group, predicted, strict=True)
             }
-        return [order[sample.id] for sample in samples]
-
-
-def _precision(recipe: Recipe) -> str:
-    """accelerate's name for the precision: bf16 or fp16 by default only where a GPU has it."""
-    if recipe.precision != "auto":
-        return {"fp32": "no"}.get(recipe.precision, recipe.precision)
-    if not torch.cuda.is_available():
-        return "no"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return [order[id(sample)] for sample in samples]

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from zoo.cli.options import Execution
 from zoo.cli.report import ConsoleReport
 from zoo.engines import engine
 from zoo.results.store import Store
-from zoo.runs.job import Job, Rerun, pending
+from zoo.runs.datasets import check_pictures
+from zoo.runs.job import Job, pending
 from zoo.runs.run import check
 
 
-def carry_out(
-    jobs: Sequence[Job], store: Store, console: Console, rerun: Rerun, workers: int | None
-) -> int:
+def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Execution) -> int:
     """Say what is done already and make the rest; a run that is given twice is one run.
 
     Args:
-        workers: how many runs go on at once; None: see :func:`zoo.engines.processes.at_once`.
+        execution: which runs are made again, by which engine, how many at once.
 
     Returns:
         How many runs failed.
@@ -27,7 +27,9 @@ def carry_out(
     Raises:
         ConfigError: a system can't be built; nothing was run.
     """
+    store.clean()
     jobs = list({(job.system, job.dataset, job.id): job for job in jobs}.values())
+    rerun = execution.rerun
     todo = pending(jobs, store, rerun)
     done = sum(store.complete(job) for job in jobs)
     console.print(
@@ -35,10 +37,20 @@ def carry_out(
     )
     if not todo:
         return 0
+    say_notes(todo, console)
+    check_pictures({id(job.data): job.data for job in todo}.values())
     check(todo)
     epochs = sum(job.plan.recipe.epochs for job in todo)
+    chosen = engine(todo, execution.workers, execution.engine)
     with ConsoleReport(console, len(todo), epochs) as report:
-        failed = engine(todo, workers).execute(todo, store, report, rerun)
+        failed = chosen.execute(todo, store, report, rerun)
     if failed:
         console.print(f"{failed} of {len(todo)} runs failed; see above", highlight=False)
     return failed
+
+
+def say_notes(jobs: Sequence[Job], console: Console) -> None:
+    """Print what a reader of the numbers must know about the data."""
+    for data in {id(job.data): job.data for job in jobs}.values():
+        for note in data.notes:
+            console.print(f"{data.name}: {note}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,80 @@
+"""Which runs may be pooled: a mean is taken over seeds alone.
+
+Runs of one variant that were made in another precision, on another kind of device or with another
+minor version of torch may differ for that reason; they stand in rows of their own, and a row that
+differs from most says so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from zoo.results.evidence import Run
+
+
+class Environment(NamedTuple):
+    """What seeds must share; a field is None where the record doesn't say."""
+
+    precision: str | None
+    device: str | None
+    torch: str | None
+
+    @classmethod
+    def of(cls, run: Run) -> Environment:
+        version = run.record.versions.get("torch")
+        minor = ".".join(version.split("+")[0].split(".")[:2]) if version else None
+        return cls(run.record.precision, device_kind(run.record.device), minor)
+
+
+def device_kind(device: str | None) -> str | None:
+    """``cpu``, ``cuda``, …, of a record's device.
+
+    A device is stored as its kind and number of threads; one that is not is a GPU by its name.
+    """
+    if device is None:
+        return None
+    kind = device.partition(",")[0].partition(":")[0].strip()
+    return kind if kind in ("cpu", "mps", "xpu", "cuda") else "cuda"
+
+
+def pooled(runs: Iterable[Run]) -> dict[Environment, list[Run]]:
+    """The runs that share a row, by what they share."""
+    pools: dict[Environment, list[Run]] = defaultdict(list)
+    for run in runs:
+        pools[Environment.of(run)].append(run)
+    return pools
+
+
+def usual(runs: Sequence[Run]) -> Environment:
+    """What most of these runs share, external ones aside."""
+    count = Counter(Environment.of(run) for run in runs if run.record.kind == "run")
+    most = max(count.values(), default=0)
+    common = [each for each, n in count.items() if n == most]
+    return min(common, key=str) if common else Environment(None, None, None)
+
+
+def remarks(runs: Sequence[Run], usual: Environment) -> str | None:
+    """What sets the runs of a row apart from those of most rows; None: nothing."""
+    if not runs:
+        return None
+    first = runs[0]
+    said = []
+    if first.record.kind == "external":
+        said.append("predictions made elsewhere")
+    else:
+        own = Environment.of(first)
+        for name, one, most in zip(own._fields, own, usual, strict=True):
+            if one != most:
+                what = "" if name == "device" else f"{name} "
+                said.append(f"{what}{one or 'unknown'} (most: {most or 'unknown'})")
+    if any(run.record.withheld for run in runs):
+        said.append("predictions withheld")
+    return "; ".join(said) or None
+
+
+NOTE = (
+    "Runs in another precision, on another kind of device or with another minor version of torch "
+    "are never pooled; rows that differ from most say so."
+)

@@ -141,9 +141,17 @@ class Typed:
 def typed(**settings: Any) -> str:
     given = {"count": 1, "on": True, "inner": None} | settings
     spec = SystemSpec(
-        "x", "", PartSpec("text_encoder", "t", Typed, given), None, {}, None, None,
-        PartSpec("decoder", "d", Typed, {}), {},
-    )  # fmt: skip
+        name="x",
+        backbone="",
+        text=PartSpec("text_encoder", "t", Typed, given),
+        joint=None,
+        views={},
+        aligner=(),
+        fuser=None,
+        decoder=PartSpec("decoder", "d", Typed, {}),
+        objective=None,
+        loss_weights={},
+    )
     return configuration(spec, Recipe(epochs=1, learning_rates={"*": 1.0}))[0]
 
 

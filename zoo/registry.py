@@ -8,7 +8,6 @@ import); a file adds its own by ``--plugin FILE``.
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
 import importlib.util
 import sys
@@ -149,8 +148,6 @@ def load_plugin_file(path: Path, asked: str | None = None) -> None:
     """
     path, asked = path.resolve(), f"{asked}: {path}" if asked else f"--plugin {path}"
     name = f"zoo_plugin_{path.stem}"
-    if _plugin_files.get(name, path) != path:  # another file of this name
-        name += f"_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if not path.is_file():
         raise ConfigError(f"{asked}: no such file")
     spec = importlib.util.spec_from_file_location(name, path)

@@ -79,8 +79,8 @@ class SystemSpec:
     aligner: tuple[PartSpec, ...]
     fuser: PartSpec | None
     decoder: PartSpec
-    objective: PartSpec | None
     loss_weights: dict[str, float]
+    objective: PartSpec | None = None
     cites: tuple[str, ...] = ()
     description: str = ""
 

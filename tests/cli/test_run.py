@@ -398,12 +398,8 @@ def test_lines_of_several_runs_at_once(capsys) -> None:
     from zoo.cli.report import ConsoleReport, make_console
 
     recipe = SimpleNamespace(epochs=3)
-    plan = SimpleNamespace(recipe=recipe, suite="mini", overrides=("recipes.quick.clip=null",))
-    arm = SimpleNamespace(
-        recipe=recipe,
-        suite="ablation:parts",
-        overrides=("recipes.quick.clip=null", "systems.four.aligner=null"),
-    )
+    plan = SimpleNamespace(recipe=recipe, arm=None)
+    arm = SimpleNamespace(recipe=recipe, arm=SimpleNamespace(name="without aligner"))
     one, two, three, four = (
         SimpleNamespace(system=name, dataset="mini", seed=1, id="1", plan=each)
         for name, each in (("one", plan), ("two", plan), ("three", plan), ("four", arm))
@@ -428,7 +424,7 @@ def test_lines_of_several_runs_at_once(capsys) -> None:
     lines = capsys.readouterr().out.split("\n")
     names = [line.partition(":")[0] for line in lines if line]
     order = ("[2/4] two", "[1/4] one", "[2/4] two", "[1/4] one", "[3/4] three", "[2/4] two")
-    last = "[4/4] four (aligner=null)"
+    last = "[4/4] four (without aligner)"
     assert names == [f"{name} on mini, seed 1" for name in (*order, last)]
 
 

@@ -92,7 +92,7 @@ def test_the_builder_supplies_what_the_contract_says(tmp_path: Path) -> None:
             text=specs["text_encoder"],
             joint=None,
             views={"grid": specs["image_encoder"]},
-            aligner=specs["aligner"],
+            aligner=(specs["aligner"],),
             fuser=specs["fuser"],
             decoder=specs["decoder"],
             loss_weights={},

@@ -28,7 +28,7 @@ def test_the_gate_of_the_readme(contract) -> None:
 
 
 HEAD = "self.level, self.width, (self.view, spec) = level, width, next(iter(views.items()))"
-RETURN = "return type(units)(vectors, units.mask, units.spans)"
+RETURN = "return units.with_vectors(vectors)"
 NEXT = "next(iter(views.items()))"
 FUSERS = {
     "no width": (

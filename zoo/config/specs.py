@@ -147,8 +147,8 @@ def _system(value: Any) -> SystemSpec:
         tuple(found.aligner),
         found.fuser,
         found.decoder,
-        found.objective,
         found.loss_weights,
+        found.objective,
         tuple(found.cites),
         found.description,
     )

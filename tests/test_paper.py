@@ -194,7 +194,7 @@ def test_as_published(run: Run, hub: Hub, splits: Splits, tmp_path: Path) -> Non
     assert (said["text"]["model"], said["views"]["patch"]["model"]) == (MBERT, CLIP)
     assert terms(folder) == {"crf", "contrastive.patch", "contrastive.grid"}
     weights = load_file(folder / "model.safetensors")
-    assert weights["aligner.view_heads.patch.0.weight"].shape == (32, 50 * 32), "flattened"
+    assert weights["aligner.0.view_heads.patch.0.weight"].shape == (32, 50 * 32), "flattened"
     assert began(weights, "text.body.model.", hub.models[MBERT])
     assert began(weights, "views.patch.model.", hub.models[CLIP], "vision_model.")
 

@@ -16,6 +16,7 @@ from zoo.config.config import Config
 from zoo.config.read import read
 from zoo.data.synthetic import Synthetic
 from zoo.encoders.hub import MINILM
+from zoo.errors import ConfigError
 from zoo.parts import Aligner, Decoder, Fuser, JointEncoder
 from zoo.system import Collator, System
 from zoo.types import Alignment, Sample, ScoredEntity, Text, Units, View
@@ -206,6 +207,7 @@ class Joint(JointEncoder):
 
 class Shift(Aligner):
     level = "sentence"
+    loss_names = ("shift",)
     gold: object = "not called"
 
     def forward(self, text, views, gold) -> Alignment:
@@ -223,7 +225,7 @@ class Double(Fuser):
 
     def forward(self, units, views) -> Units:
         losses = {"double": torch.tensor(float(len(views)))}
-        return Units(units.vectors * 2, units.mask, units.spans, losses)
+        return units.with_vectors(units.vectors * 2, losses)
 
 
 class Notes(Decoder):
@@ -258,6 +260,62 @@ def test_the_order_of_the_parts(level: str, value: int) -> None:
     assert aligner.gold is None, "predicting does not look at gold"
     assert [row[0].type for row in predicted] == [f"{value} 1"] * 2
     assert "notes" not in system(batch, train=False).losses
+
+
+def test_a_fuser_that_would_never_be_called() -> None:
+    with pytest.raises(ConfigError, match="`level` must be token or span, not 'tokn'"):
+        System(Joint(), {}, None, Double("tokn"), Notes(), {})
+
+
+def test_several_aligners_see_what_flows_on() -> None:
+    """The text moves with each; the decoder keeps it as it was; each loss has a name of its own."""
+    system = System(Joint(), {}, [Shift(), Shift()], None, Notes(), {})
+    output = system(Collator(system)([Sample("1", ("a", "b"))]))
+    assert (output.units.vectors == 1 + 2 + 10).all()
+    assert (output.text.tokens == 1).all()
+    assert {"shift", "shift2"} <= output.losses.keys()
+
+
+def test_with_vectors() -> None:
+    """What belongs to the units stays, what belonged to the vectors goes."""
+    mask = torch.tensor([[True, True], [True, False]])
+    text = Text(torch.ones(2, 2, 4), torch.ones(2, 4), mask, last=torch.ones(2, 2, 4))
+    one, two = torch.tensor(1.0), torch.tensor(2.0)
+    words = Units.of_words(text).with_vectors(text.tokens, {"one": one})
+    units = words.with_vectors(torch.zeros(2, 2, 7), {"two": two}, {"grid": mask.float()})
+    assert units.vectors.shape == (2, 2, 7)
+    assert units.mask is mask
+    assert torch.equal(units.spans, words.spans)
+    assert units.last is None
+    assert units.losses == {"one": one, "two": two}
+    assert units.with_vectors(units.vectors).attention.keys() == {"grid"}
+    assert words.attention == {}
+
+
+@pytest.mark.parametrize("name", ["2m-ner", "smner", "bert-crf-attention", "bert-span-attention"])
+def test_published_attention(
+    shipped: Config, name: str, samples: list[Sample], cache: Path
+) -> None:
+    """On request only; then (B, U, K), summing to one where there is a picture; nothing else
+    changes."""
+    system = assemble(shipped, name, "tiny", samples, cache).eval()
+    batch = Collator(system)(samples)
+    before = system(batch)
+    assert before.attention == {}
+    system.publish_attention()
+    output = system(batch)
+    assert torch.equal(output.units.vectors, before.units.vectors)
+    assert output.attention
+    present = torch.tensor([sample.picture is not None for sample in samples])
+    units = output.units.mask if name not in ("2m-ner", "bert-crf-attention") else output.text.mask
+    for slot, weights in output.attention.items():
+        assert slot.startswith("fuser.")
+        assert not weights.requires_grad
+        assert weights.shape[:2] == units.shape
+        expected = (present[:, None] & units).float()
+        assert torch.allclose(weights.sum(-1), expected, atol=1e-5)
+    system.publish_attention(False)
+    assert system(batch).attention == {}
 
 
 class Counting(Joint):

@@ -4,49 +4,116 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo.encoders.frozen import Frozen
-from zoo.parts import ImageEncoder, ViewSpec
+from zoo.errors import ConfigError, DataError
+from zoo.parts import Aligner, ImageEncoder, ViewSpec
 from zoo.schema import PartSpec, SystemSpec, supplied
 from zoo.system import System
 from zoo.types import Sample, Splits
 
 
-def build(spec: SystemSpec, train: Iterable[Sample], cache: Path) -> System:
+@dataclass(frozen=True)
+class Learnt:
+    """All that parts learn from the training data before training starts.
+
+    With it and its weights, a system can be built again without the data.
+
+    Args:
+        words: how often each word occurs.
+        types: the entity types, sorted.
+    """
+
+    words: Counter[str]
+    types: list[str]
+
+    @classmethod
+    def of(cls, train: Iterable[Sample]) -> Learnt:
+        """What the training split teaches."""
+        words: Counter[str] = Counter()
+        types: set[str] = set()
+        for sample in train:
+            words.update(sample.words)
+            types.update(entity.type for entity in sample.entities)
+        return cls(words, sorted(types))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, the same for equal states: ``types``, and ``words`` by their count.
+
+        Most words are rare; listed by count, each takes little more than its letters.
+        """
+        by_count: dict[str, list[str]] = {}
+        for word, n in sorted(self.words.items(), key=lambda item: (-item[1], item[0])):
+            by_count.setdefault(str(n), []).append(word)
+        return {"types": self.types, "words": by_count}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Learnt:
+        """The inverse of :meth:`as_dict`. Raises DataError where the data is something else."""
+        try:
+            counts = {word: int(n) for n, words in data["words"].items() for word in words}
+            types = list(data["types"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"what a system has learnt from its training data must have `types` and `words` "
+                f"by count; this has not ({type(error).__name__}: {error})"
+            ) from error
+        return cls(Counter(counts), types)
+
+
+def build(spec: SystemSpec, train: Iterable[Sample] | Learnt, cache: Path) -> System:
     """Assemble a system.
 
     Args:
-        train: the training split: vocabularies and entity types are learnt from it alone.
+        train: the training split, or what was learnt from it: vocabularies and entity types come
+            from it alone.
         cache: the folder for features of frozen image encoders.
 
     Raises:
-        ConfigError: a part refuses its settings, or its weights can't be loaded.
+        ConfigError: a part refuses its settings, its weights can't be loaded, or two parts have a
+            loss of the same name.
     """
-    train = list(train)
-    words = Counter(word for sample in train for word in sample.words)
-    types = sorted({entity.type for sample in train for entity in sample.entities})
-    known: dict[str, Any] = {"words": words, "types": types}
+    learnt = train if isinstance(train, Learnt) else Learnt.of(train)
+    known: dict[str, Any] = {"words": learnt.words, "types": learnt.types}
     encoder = spec.text or spec.joint
     assert encoder is not None, "a validated system has a text or a joint encoder"
+    check_losses(spec)
     text = make(encoder, known, cache)
     views: dict[str, ImageEncoder] = {
         name: make(part, known, cache) for name, part in spec.views.items()
     }
     known["width"] = known["text_width"] = text.width
-    known["views"] = getattr(text, "view_specs", None) or {
+    known["views"] = dict(getattr(text, "view_specs", {})) or {
         name: ViewSpec(view.width, view.regions) for name, view in views.items()
     }
-    aligner = make(spec.aligner[0], known, cache) if spec.aligner else None
-    if aligner and aligner.views is not None:
-        known["views"] = aligner.views
+    aligners: list[Aligner] = []
+    for part in spec.aligner:
+        aligners.append(make(part, known, cache))
+        if aligners[-1].views is not None:
+            known["views"] = aligners[-1].views
     fuser = make(spec.fuser, known, cache) if spec.fuser else None
     known["fused"] = fuser.width if fuser else text.width
     if fuser and fuser.level == "token":
         known["width"] = fuser.width
     decoder = make(spec.decoder, known, cache)
-    return System(text, views, aligner, fuser, decoder, spec.loss_weights)
+    objective = make(spec.objective, known, cache) if spec.objective else None
+    return System(text, views, aligners, fuser, decoder, spec.loss_weights, objective)
+
+
+def check_losses(spec: SystemSpec) -> None:
+    """Raises ConfigError where parts other than aligners share the name of a loss."""
+    owner: dict[str, str] = {}
+    for slot, names in spec.losses.items():
+        for name in names:
+            if name in owner:
+                raise ConfigError(
+                    f"{owner[name]} and {slot} both have a loss `{name}`, and one would replace "
+                    "the other; take one of the two parts away"
+                )
+            owner[name] = slot
 
 
 def make(part: PartSpec, known: Mapping[str, Any], cache: Path) -> Any:

@@ -17,24 +17,29 @@ A keyword-only argument annotated with one of these base classes takes a nested 
 (``encoder: {part: transformer, …}``) and receives it built.
 
 Trained parts are ``nn.Module``s. Every class that adds losses names them in ``loss_names``; a loss
-of its own for each view is named ``<name>.<view>``.
+of its own for each view is named ``<name>.<view>``. No two parts of a system may have a loss of the
+same name, but for aligners (see :func:`aligner_losses`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from zoo.types import (
     Alignment,
+    Batch,
     Entity,
     Inputs,
     Level,
+    Output,
     Sample,
     ScoredEntity,
+    Splits,
     Text,
     Units,
     View,
@@ -49,10 +54,35 @@ class ViewSpec(NamedTuple):
     regions: int | None
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """A dataset format. A protocol, so that a reader need not import this module and torch with it.
+
+    A reader of made data may also offer ``text_only_ceiling(split)``, the best F1 that a system
+    can expect that reads nothing but the words.
+    """
+
+    def read(self) -> Splits:
+        """All splits, each in file order. Raises DataError with everything that is wrong."""
+
+
 class Encoder(nn.Module, ABC):
-    """What text and image encoders share: their inputs are made on the CPU, in two steps."""
+    """What all encoders share: their inputs are made on the CPU, in two steps.
+
+    ``sees`` names what of a sample the class reads: ``words``, ``picture``, ``caption`` or a name
+    in ``Sample.extra``. :meth:`sees_of` refines it where that depends on the settings.
+    """
 
     width: int
+    sees: ClassVar[str | tuple[str, ...]] = "words"
+    loss_names: ClassVar[tuple[str, ...]] = ()
+    publish: bool = False
+    """Whether to return attention maps (set by ``System.publish_attention``)."""
+
+    @classmethod
+    def sees_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """What of a sample a part with these settings reads."""
+        return (cls.sees,) if isinstance(cls.sees, str) else tuple(cls.sees)
 
     @abstractmethod
     def prepare(self, sample: Sample) -> Any:
@@ -64,13 +94,41 @@ class Encoder(nn.Module, ABC):
 
 
 class TextEncoder(Encoder):
+    """Reads the words and, where ``context`` names text fields of the sample, these behind them.
+
+    A text encoder that can read context has a setting ``context``: a field's name or a list of
+    them. The fields stand behind the sentence, each after a separator; a field that a sample lacks
+    brings no separator. Where the whole is too long the context is cut, never the sentence.
+    """
+
+    context: tuple[str, ...] = ()
+
+    @classmethod
+    def sees_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        return (*super().sees_of(settings), *context_fields(settings.get("context")))
+
     @abstractmethod
     def forward(self, inputs: Inputs) -> Text:
-        """One vector a word, from its first sub-word; no word is ever cut or dropped."""
+        """One vector a word of the sentence, from its first sub-word; no word is ever cut or
+        dropped, and no context stands in the result."""
+
+    def alone(self, inputs: Inputs) -> Inputs:
+        """The same inputs as if no sample had any context: the other view of cross-view training.
+
+        With them, :meth:`forward` returns what it returns for the samples without the fields.
+        """
+        if self.context:
+            raise NotImplementedError(f"{type(self).__name__} reads context: `alone` is missing")
+        return inputs
+
+
+def context_fields(context: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The fields that a setting ``context`` names."""
+    return (context,) if isinstance(context, str) else tuple(context or ())
 
 
 class ImageEncoder(Encoder):
-    """``sees`` says what of a sample it reads. ``prepare`` answers None where that is missing."""
+    """``sees`` says what of a sample it reads. ``prepare`` returns None where that is missing."""
 
     sees: ClassVar[Literal["picture", "caption"]] = "picture"
     regions: int | None = None
@@ -81,16 +139,33 @@ class ImageEncoder(Encoder):
 
 
 class JointEncoder(Encoder):
-    """The picture enters inside the text encoder (HVPNeT, MKGformer, RpBERT)."""
+    """The picture enters inside the text encoder (HVPNeT, MKGformer, RpBERT).
+
+    ``sees`` names what it reads beside the words. ``view_specs`` says what the views that
+    :meth:`forward` returns are like, by name; it is empty where none flows on. Then the system
+    needs neither aligner nor fuser.
+
+    The ways in are in :mod:`zoo.encoders.layers`: extra keys and values for each layer, extra
+    input embeddings, and two models that run layer by layer in lock-step.
+    """
+
+    sees: ClassVar[str | tuple[str, ...]] = "picture"
+    view_specs: Mapping[str, ViewSpec] = MappingProxyType({})
+
+    @classmethod
+    def sees_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("words", *super().sees_of(settings))
 
     @abstractmethod
-    def forward(self, inputs: Inputs) -> tuple[Text, Views]: ...
+    def forward(self, inputs: Inputs) -> tuple[Text, Views]:
+        """A row without a picture gets the vectors that its words alone get, and empty views."""
 
 
 class Aligner(nn.Module, ABC):
     """May only add losses (contrastive) or also replace what flows on (bottleneck).
 
-    ``views`` says what flows on, where that is not what came in.
+    A system may have several; each receives what the one before it let flow on. ``views`` says
+    what flows on, where that is not what came in. The text keeps its width.
     """
 
     level: Level
@@ -105,15 +180,18 @@ class Aligner(nn.Module, ABC):
 
 
 class Fuser(nn.Module, ABC):
-    """Puts the views into the units. ``width`` is that of the units it gives back."""
+    """Puts the views into the units. ``width`` is that of the units it returns."""
 
     level: Literal["token", "span"]
     width: int
     loss_names: ClassVar[tuple[str, ...]] = ()
+    publish: bool = False
+    """Whether to return attention maps (set by ``System.publish_attention``)."""
 
     @abstractmethod
     def forward(self, units: Units, views: Views) -> Units:
-        """A row without a picture comes back unchanged (up to a projection of its own)."""
+        """``units.with_vectors(…)``. A row without a picture is returned unchanged (up to a
+        projection of its own)."""
 
 
 class Decoder(nn.Module, ABC):
@@ -135,6 +213,69 @@ class Decoder(nn.Module, ABC):
     ) -> Mapping[str, Tensor]:
         """Named losses. ``text`` holds the text-only states beside the fused ``units``."""
 
+    def log_marginals(self, units: Units, text: Text) -> Tensor:
+        """(B, U, C) the logarithm of each unit's probability of each class, with gradient; for
+        objectives that compare the predictions of two views. 0 on padding."""
+        raise NotImplementedError(f"{type(self).__name__} has no marginals")
+
     @abstractmethod
     def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
         """Entities of each sentence, sorted by start, without overlaps."""
+
+
+class Assembly(Protocol):
+    """What an objective may use of its system (:class:`zoo.system.System`)."""
+
+    text: TextEncoder | JointEncoder
+    decoder: Decoder
+
+    def encode(self, batch: Batch) -> tuple[Text, Views]:
+        """What the encoders make of a batch."""
+
+    def __call__(
+        self, batch: Batch, *, train: bool = True, encoded: tuple[Text, Views] | None = None
+    ) -> Output:
+        """Run the system. An objective passes ``train=False``: no losses that need gold, and no
+        objective again; dropout and gradients stay as they are."""
+
+
+class Objective(nn.Module, ABC):
+    """Adds losses that need the system more than once: cross-view training, relation gates.
+
+    It is called in training only, after everything else. It may run encoder and decoder again on
+    changed inputs, for example on the sentence without its context::
+
+        inputs = {**batch.inputs, "text": system.text.alone(batch.inputs["text"])}
+        bare = system(replace(batch, inputs=inputs), train=False)
+        here = system.decoder.log_marginals(bare.units, bare.text)
+
+    or on changed views: ``system(batch, train=False, encoded=(text, changed))``. Its parameters are
+    trained like any part's.
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def forward(self, system: Assembly, batch: Batch, output: Output) -> Mapping[str, Tensor]:
+        """Named losses. ``output`` is what the system returned for the ``batch``."""
+
+
+def aligner_losses(aligners: Sequence[type]) -> list[dict[str, str]]:
+    """What a system calls the losses of its aligners, each in its order.
+
+    A name that an aligner before has taken gets a number: where two are ``contrastive``, the second
+    one's losses are ``contrastive2`` and ``contrastive2.<view>``, with loss weights of their own.
+    """
+    taken: set[str] = set()
+    named = []
+    for aligner in aligners:
+        names = {}
+        for name in getattr(aligner, "loss_names", ()):
+            number, public = 1, name
+            while public in taken:
+                number += 1
+                public = f"{name}{number}"
+            taken.add(public)
+            names[name] = public
+        named.append(names)
+    return named

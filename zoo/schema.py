@@ -69,7 +69,7 @@ class PartSpec:
 
 @dataclass(frozen=True)
 class SystemSpec:
-    """A validated system under one backbone."""
+    """A validated system under one backbone. ``aligner`` holds them in order."""
 
     name: str
     backbone: str
@@ -85,8 +85,29 @@ class SystemSpec:
     description: str = ""
 
     @property
+    def sees(self) -> dict[str, frozenset[str]]:
+        """What of a sample each encoder reads, by slot; see :func:`sees`."""
+        return {slot: sees(part) for slot, part in self.parts if part.kind in _ENCODERS}
+
+    @property
     def text_only(self) -> bool:
-        return not self.views and self.joint is None
+        """Whether no encoder reads anything but the words."""
+        return frozenset().union(*self.sees.values()) <= {"words"}
+
+    @property
+    def losses(self) -> dict[str, list[str]]:
+        """The names of each slot's losses, without views: as the system calls them."""
+        from zoo.parts import aligner_losses  # here, because it imports torch
+
+        own = {
+            slot: list(
+                dict.fromkeys(n for p in part.walk() for n in getattr(p.cls, "loss_names", ()))
+            )
+            for slot, part in self.parts
+        }
+        named = aligner_losses([part.cls for part in self.aligner])
+        own["aligner"] = [name for names in named for name in names.values()]
+        return own
 
     @property
     def parts(self) -> list[tuple[str, PartSpec]]:
@@ -111,6 +132,19 @@ class SystemSpec:
             answer["aligner"] = [part.resolved() for part in self.aligner]
         views = {name: part.resolved() for name, part in self.views.items()}
         return {**answer, "views": views, "loss_weights": self.loss_weights}
+
+
+def sees(part: PartSpec) -> frozenset[str]:
+    """What of a sample an encoder with its settings reads: ``words``, ``picture``, ``caption``,
+    names in ``Sample.extra``.
+
+    What nested encoders read counts, but for those inside an image encoder: it decides what it
+    hands them.
+    """
+    own = frozenset(part.cls.sees_of(part.settings))  # type: ignore[attr-defined]
+    if part.kind == "image_encoder":
+        return own
+    return own.union(*(sees(each) for each in part.nested.values() if each.kind in _ENCODERS))
 
 
 class Strict(BaseModel):

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
-from zoo.parts import Aligner, Decoder, Encoder, Fuser, ImageEncoder, JointEncoder, TextEncoder
-from zoo.types import Batch, Sample, ScoredEntity, Text, Units, Views
-
-
-@dataclass(frozen=True)
-class Output:
-    """The units to classify, the text-only states beside them, and the losses met on the way."""
-
-    units: Units
-    text: Text
-    losses: Mapping[str, Tensor] = field(default_factory=dict)
+from zoo.errors import ConfigError, RunError
+from zoo.parts import (
+    Aligner,
+    Decoder,
+    Encoder,
+    Fuser,
+    ImageEncoder,
+    JointEncoder,
+    Objective,
+    TextEncoder,
+    aligner_losses,
+)
+from zoo.types import Batch, Output, Sample, ScoredEntity, Text, Units, Views
 
 
 class System(nn.Module):
@@ -27,56 +28,88 @@ class System(nn.Module):
     Args:
         text: the text encoder, or a joint encoder, which makes the views too.
         views: image encoders by the name of their view.
+        aligner: one aligner, or several in the order in which they are applied.
         loss_weights: factors by loss name; a name also stands for those it begins
             (``contrastive`` for ``contrastive.grid``). 1 where none is given.
+        objective: adds losses in training, after everything else.
+
+    Raises:
+        ConfigError: the fuser's level is neither ``token`` nor ``span``: it would never be called.
     """
 
     def __init__(
         self,
         text: TextEncoder | JointEncoder,
         views: Mapping[str, ImageEncoder],
-        aligner: Aligner | None,
+        aligner: Aligner | Sequence[Aligner] | None,
         fuser: Fuser | None,
         decoder: Decoder,
         loss_weights: Mapping[str, float],
+        objective: Objective | None = None,
     ) -> None:
         super().__init__()
+        if fuser is not None and getattr(fuser, "level", None) not in ("token", "span"):
+            raise ConfigError(
+                f"{type(fuser).__name__}: `level` must be token or span, "
+                f"not {getattr(fuser, 'level', None)!r}"
+            )
+        aligners = [aligner] if isinstance(aligner, Aligner) else list(aligner or ())
         self.text = text
         self.views = nn.ModuleDict(views)
-        self.aligner = aligner
+        self.aligner = nn.ModuleList(aligners)
         self.fuser = fuser
         self.decoder = decoder
+        self.objective = objective
         self.loss_weights = dict(loss_weights)
+        self._aligner_losses = aligner_losses([type(each) for each in aligners])
 
     def encoders(self) -> dict[str, Encoder]:
         """Every encoder by its slot, as ``Batch.inputs`` names them."""
         views = {f"views.{name}": encoder for name, encoder in self.views.items()}
         return {"text": self.text, **views}  # type: ignore[dict-item]
 
-    def forward(self, batch: Batch, *, train: bool = True) -> Output:
-        """Run all parts but the decoder's head; with ``train`` the losses of every part."""
-        text, views = self.encode(batch)
-        losses = dict(text.losses)
-        for view in views.values():
-            losses |= view.losses
+    def forward(
+        self, batch: Batch, *, train: bool = True, encoded: tuple[Text, Views] | None = None
+    ) -> Output:
+        """Run all parts but the decoder's head; with ``train`` the losses of every part.
+
+        ``encoded`` replaces what the encoders return; an objective may have changed it.
+        """
+        met = _Met()
+        # encoder: the words and the picture become vectors
+        text, views = encoded or self.encode(batch)
+        met.add("text", text, *views.values())
+
+        # aligner: adds losses and may change what flows on; the decoder keeps the text as it was
         words = text
-        if self.aligner is not None:
-            aligned = self.aligner(text, views, batch.gold if train else None)
+        for aligner, names in zip(self.aligner, self._aligner_losses, strict=True):
+            aligned = aligner(words, views, batch.gold if train else None)
             words, views = aligned.text, aligned.views
-            losses |= aligned.losses
+            met.add_losses(_renamed(aligned.losses, names))
+
+        # fuser: the words, or below the candidate spans, look at the picture
         units = Units.of_words(words)
         if self.fuser is not None and self.fuser.level == "token":
             units = self.fuser(units, views)
-            losses |= units.losses
+            met.add("fuser", units)
+
+        # decoder: builds the units to classify, words or candidate spans, and learns from gold
         units = self.decoder.units(units, text, batch.samples)
+        met.add("decoder", units)
         if self.fuser is not None and self.fuser.level == "span":
             units = self.fuser(units, views)
-            losses |= units.losses
+            met.add("fuser", units)
         if train:
-            losses |= self.decoder.loss(units, text, batch.gold)
-        return Output(units, text, losses)
+            met.add_losses(self.decoder.loss(units, text, batch.gold))
+
+        # objective: may run all this again on changed inputs
+        output = Output(units, text, met.losses, met.attention)
+        if train and self.objective is not None:
+            met.add_losses(self.objective(self, batch, output))
+        return output
 
     def encode(self, batch: Batch) -> tuple[Text, Views]:
+        """What the encoders make of a batch."""
         if isinstance(self.text, JointEncoder):
             text, views = self.text(batch.inputs["text"])
             return text, views
@@ -95,6 +128,49 @@ class System(nn.Module):
         """The entities of each sentence. Call in eval mode, without gradients."""
         output = self(batch, train=False)
         return self.decoder.decode(output.units, output.text)
+
+    def publish_attention(self, on: bool = True) -> None:
+        """Let encoders and fusers return their attention maps, or stop them from doing so.
+
+        They stand in ``Output.attention`` as ``text.<view>`` and ``fuser.<view>``, shaped as
+        :class:`zoo.types.Units` says. Nothing else changes, but publishing takes time.
+        """
+        for module in self.modules():
+            if isinstance(module, Encoder | Fuser):
+                module.publish = on
+
+
+class _Met:
+    """The losses and attention maps that a batch meets on its way through the parts."""
+
+    def __init__(self) -> None:
+        self.losses: dict[str, Tensor] = {}
+        self.attention: dict[str, Tensor] = {}
+
+    def add(self, slot: str, *states: Any) -> None:
+        """What a part's results bring along. Raises RunError for a loss's name taken twice."""
+        for state in states:
+            self.add_losses(state.losses)
+            maps = getattr(state, "attention", {})
+            if slot != "decoder":  # its units may carry on what the fuser published
+                self.attention |= {f"{slot}.{view}": weights for view, weights in maps.items()}
+
+    def add_losses(self, losses: Mapping[str, Tensor]) -> None:
+        for name, loss in losses.items():
+            if self.losses.setdefault(name, loss) is not loss:
+                raise RunError(
+                    f"two parts have a loss `{name}`, and one would replace the other; "
+                    "rename one of them"
+                )
+
+
+def _renamed(losses: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    """The losses by the names that a system gives them; ``name.view`` follows ``name``."""
+    renamed = {}
+    for name, loss in losses.items():
+        base, dot, view = name.partition(".")
+        renamed[f"{names.get(base, base)}{dot}{view}"] = loss
+    return renamed
 
 
 class Collator:

@@ -201,6 +201,12 @@ class Sample:
     caption: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
 
+    def get(self, name: str) -> Any | None:
+        """The words, the picture, the caption, or the text in ``extra`` of that name; None where
+        the sample has none."""
+        own = name in ("words", "picture", "caption")
+        return getattr(self, name) if own else self.extra.get(name)
+
 
 Splits = dict[str, list[Sample]]
 """What a reader answers: ``train``, ``dev`` and ``test``, each in file order."""
@@ -228,6 +234,9 @@ class Text:
 
     Encoders of sub-words add ``last`` (B, N, D), the vector of each word's last sub-word
     (``tokens`` holds that of its first), and ``pieces`` (B, N) int64, how many it has.
+
+    An encoder that reads context behind the sentence (``context``) still returns the sentence's
+    own words only. ``attention`` is as in :class:`Units`, with U = N.
     """
 
     tokens: Tensor
@@ -236,6 +245,7 @@ class Text:
     losses: Mapping[str, Tensor] = field(default_factory=dict)
     last: Tensor | None = None
     pieces: Tensor | None = None
+    attention: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +282,22 @@ class Alignment:
 class Units:
     """What is classified, words or candidate spans: ``vectors`` (B, U, D), ``mask`` (B, U),
     ``spans`` (B, U, 2) word offsets [start, end) (int64; (0, 0) on padding). Words that no fuser
-    has changed bring ``last`` along (see :class:`Text`)."""
+    has changed bring ``last`` along (see :class:`Text`).
+
+    ``attention`` holds, by the name of a view, the attention of every unit to the view's K keys,
+    (B, U, K): the mean over heads, without dropout and gradient. K = R; 1 + R where the view's
+    pooled vector comes before its regions; 1 where it alone is a key. The weights of a unit sum to
+    1 over all views that are attended to together; they are 0 on masked keys, thus everywhere in a
+    row without a picture, and on padded units. Attention is published only on request
+    (``System.publish_attention``).
+    """
 
     vectors: Tensor
     mask: Tensor
     spans: Tensor
     losses: Mapping[str, Tensor] = field(default_factory=dict)
     last: Tensor | None = None
+    attention: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of_words(cls, text: Text) -> Units:
@@ -289,5 +308,37 @@ class Units:
         spans = torch.stack([start, start + 1], dim=-1) * text.mask.unsqueeze(-1)
         return cls(text.tokens, text.mask, spans, last=text.last)
 
+    def with_vectors(
+        self,
+        vectors: Tensor,
+        losses: Mapping[str, Tensor] | None = None,
+        attention: Mapping[str, Tensor] | None = None,
+    ) -> Units:
+        """The same units with other vectors (B, U, any width): how a fuser returns its result.
 
-Level = Literal["sentence", "token", "span"]
+        Mask and spans stay. ``last`` is dropped, because it no longer belongs to the vectors. The
+        losses and attention maps given are added to those that the units bring.
+        """
+        return Units(
+            vectors,
+            self.mask,
+            self.spans,
+            {**self.losses, **(losses or {})},
+            attention={**self.attention, **(attention or {})},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a system returns for a batch: the units to classify, the text-only states beside them,
+    and the losses and published attention maps of all parts."""
+
+    units: Units
+    text: Text
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+    attention: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+Level = Literal["sentence", "token", "span", "region"]
+"""What an aligner aligns with the picture: the whole sentence, its words, its entity spans; or, at
+level region, each of the picture's regions with the sentence."""

@@ -36,8 +36,10 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
     ("text_encoder", "transformer"): [
         "scratch: {layers: 1, width: 16, heads: 2}",
         "scratch: {layers: 1, width: 16, heads: 2}, sentence: mean",
+        "scratch: {layers: 1, width: 16, heads: 2}, context: caption",
         "model: $bert",
         "model: $bert, sentence: pooler",
+        "model: $bert, sentence: mean, context: [caption, passage]",
     ],
     ("text_encoder", "bilstm"): ["word_width: 8, character_width: 4, filters: 4, state: 6"],
     ("image_encoder", "caption"): [

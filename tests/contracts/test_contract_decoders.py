@@ -39,3 +39,17 @@ def test_it_learns(decoder) -> None:
     found = built.eval().decode(make_spans(built, lengths, words=words), text)
     assert [[e.entity for e in row] for row in found] == wanted
     assert all(e.score > 0.5 for row in found for e in row)
+
+
+def test_marginals(decoder) -> None:
+    """Each unit's classes sum to one, padding is 0, and a gradient reaches the units."""
+    built, words = decoder.build().eval(), make_units("token")
+    words.vectors.requires_grad_()
+    units = make_spans(built, words=words)
+    found = built.log_marginals(units, make_text())
+    assert found.shape[:2] == units.mask.shape
+    assert torch.allclose(found.exp().sum(-1)[units.mask], torch.ones(1), atol=1e-4)
+    assert not found[~units.mask].any()
+    found[units.mask].exp().square().sum().backward()
+    assert words.vectors.grad.isfinite().all()
+    assert words.vectors.grad.any()

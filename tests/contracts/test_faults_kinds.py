@@ -272,7 +272,10 @@ def test_a_joint_encoder(contract) -> None:
     [
         (("ViewSpec(16,", "ViewSpec(8,"), "`view_specs` announces 8, and grid.regions is 16 wide"),
         (('{"grid": view}', '{"patch": view}'), "`view_specs` names ['grid'], and the views are"),
-        (("self.view_specs =", "self.specs ="), "no attribute `view_specs`"),
+        (
+            ("self.view_specs =", "self.specs ="),
+            "`view_specs` names [], and the views are ['grid']",
+        ),
         (("view.pooled[:, None])", "view.pooled.mean(0))"), "changes with the other samples"),
         (
             ("text.mask), {", "text.mask), 0 and {"),

@@ -129,6 +129,22 @@ def test_scores_are_posteriors_of_the_tags(
             assert 0 <= score <= 1
 
 
+@cases
+@settings(max_examples=25, deadline=None)
+def test_marginals_are_those_of_brute_force(
+    scheme: Scheme, constrained: bool, lengths: list[int], seed: int
+) -> None:
+    decoder = crf(scheme, constrained=constrained, seed=seed)
+    units = words(lengths, len(decoder.tagging), seed)
+    found = decoder.log_marginals(units, text_of(units)).exp()
+    for row, length in enumerate(lengths):
+        paths, scores = brute_force(decoder, units.vectors[row, :length])
+        expected = torch.zeros(length, len(decoder.tagging), dtype=torch.float64)
+        for path, probability in zip(paths, scores.softmax(0), strict=True):
+            expected[torch.arange(length), torch.tensor(path)] += probability
+        assert torch.allclose(found[row, :length], expected, atol=1e-9, rtol=0)
+
+
 @pytest.mark.parametrize("scheme", [BIO, BIOES])
 @pytest.mark.parametrize("constrained", [True, False])
 @pytest.mark.parametrize("seed", range(5))

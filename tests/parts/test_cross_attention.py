@@ -165,3 +165,30 @@ def test_heads_are_64_wide_where_nothing_is_said() -> None:
 def test_publishes_level_and_width(level: str) -> None:
     module = fuser(level=level)
     assert (module.level, module.width) == (level, 8)
+
+
+def test_published_attention_is_what_is_used() -> None:
+    """With one head, the weights and the values give what comes out."""
+    words, views = units(), {"grid": view([4, 0, 2], 4, 6), "caption": view([1, 0, 3], 3, 8)}
+    module = fuser(heads=1)
+    module.publish = True
+    fused = module(words, views)
+    assert {name: tuple(x.shape) for name, x in fused.attention.items()} == {
+        "grid": (3, 5, 1 + 4),
+        "caption": (3, 5, 1 + 3),
+    }
+    keys = torch.cat(
+        [
+            torch.cat(
+                [module.projections[n](v.pooled.unsqueeze(1)), module.projections[n](v.regions)], 1
+            )
+            for n, v in views.items()
+        ],
+        dim=1,
+    )
+    weights = torch.cat(list(fused.attention.values()), dim=-1)
+    layer = module.attention
+    expected = layer.layer_norm(words.vectors + layer.output(weights @ layer.value(keys)))
+    assert torch.allclose(fused.vectors[[0, 2]], expected[[0, 2]], atol=1e-6)
+    assert not weights[1].any()
+    assert not fused.attention["grid"][2, :, 1 + 2 :].any(), "masked regions"

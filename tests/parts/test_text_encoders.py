@@ -165,7 +165,7 @@ def test_word_vectors_are_those_of_the_first_sub_word(bert: str) -> None:
 
 def test_byte_level_words_get_a_space_before_them(roberta: str) -> None:
     encoder = Pretrained(roberta, "first")
-    (window,), places = encoder.prepare(Sample("x", ("par", "par")))
+    (window,), places, _ = encoder.prepare(Sample("x", ("par", "par")))
     tokens = encoder.tokenizer.convert_ids_to_tokens(window)
     assert tokens == ["<s>", "Ġpar", "Ġpar", "</s>"]
     assert places == [(0, 1, 1), (0, 2, 1)]

@@ -14,8 +14,9 @@ from zoo.aligners.late_interaction import Bags, gathered, late_interaction
 from zoo.errors import ConfigError, near
 from zoo.parts import Aligner, ViewSpec
 from zoo.registry import register
-from zoo.types import Alignment, Entity, Level, Text, View, Views
+from zoo.types import Alignment, Entity, Text, View, Views
 
+Level = Literal["sentence", "token", "span"]
 Reading = Literal["pooled", "flattened", "whole"]
 Objective = Literal["nt_xent", "info_nce"]
 

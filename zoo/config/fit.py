@@ -49,7 +49,7 @@ def misfits(spec: SystemSpec, removed: Collection[str] = ()) -> list[Problem]:
 
 def with_own_weights(spec: SystemSpec) -> SystemSpec:
     """The system without the loss weights of parts that it does not have."""
-    own = _losses(spec.classes)
+    own = _own(spec)
     kept = {k: v for k, v in spec.loss_weights.items() if k.partition(".")[0] in own}
     return replace(spec, loss_weights=kept)
 
@@ -59,7 +59,7 @@ def _idle_weights(spec: SystemSpec, views: set[str]) -> list[Problem]:
 
     A weight may be of a loss whose part or view was taken away, or of another decoder's.
     """
-    own = _losses(spec.classes)
+    own = _own(spec)
     empty = [slot for slot in ("aligner", "fuser", "objective") if not getattr(spec, slot)]
     decoders = _registered("decoder")
     known = own | decoders | {name for slot in empty for name in _registered(slot)}
@@ -73,6 +73,11 @@ def _idle_weights(spec: SystemSpec, views: set[str]) -> list[Problem]:
                  f"`loss_names`{near(name, names)}")
             )  # fmt: skip
     return problems
+
+
+def _own(spec: SystemSpec) -> set[str]:
+    """The names of the system's losses, without views."""
+    return {name for names in spec.losses.values() for name in names}
 
 
 def _losses(classes: Iterable[type]) -> set[str]:

@@ -29,6 +29,7 @@ from zoo.parts import (
     Fuser,
     ImageEncoder,
     JointEncoder,
+    Objective,
     TextEncoder,
     ViewSpec,
 )
@@ -43,6 +44,7 @@ BASES: Mapping[str, type] = {
     "aligner": Aligner,
     "fuser": Fuser,
     "decoder": Decoder,
+    "objective": Objective,
 }
 """The base class of each kind but readers, which need none."""
 
@@ -114,10 +116,7 @@ def attributes(subject: Subject) -> Iterator[str]:
     if kind == "aligner" and built.views is not None:
         yield from _specs(built.views, "views")
     if kind == "joint_encoder":
-        if getattr(built, "view_specs", None) is None:
-            yield "no attribute `view_specs`; set it to {name: ViewSpec(width, regions)}"
-        else:
-            yield from _specs(built.view_specs, "view_specs")
+        yield from _specs(built.view_specs, "view_specs")
     names = loss_names(type(built))
     if not isinstance(names, tuple | list) or not all(isinstance(n, str) for n in names):
         yield f"`loss_names` is {names!r}; it is a tuple of names"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo import schema
 from zoo.contracts.common import announced, announced_width, described, losses, tensor
 from zoo.contracts.inputs import Subject, equal, near, read, sees, tensors
 from zoo.errors import DataError
@@ -200,7 +201,9 @@ def every_word(subject: Subject) -> Iterator[str]:
 def what_it_sees(subject: Subject) -> Iterator[str]:
     """what it may read of a sample"""
     encoder, samples = subject.build().eval(), subject.samples
-    read_ = set(sees(encoder))
+    read_ = set(schema.sees(subject.spec))
+    if read_ - {"words", *SHOWN}:  # the names of further texts
+        read_.add("extra")
     if isinstance(encoder, ImageEncoder):
         changes: dict[str, Any] = {"words": ("other",)}
     else:
@@ -218,7 +221,7 @@ def what_it_sees(subject: Subject) -> Iterator[str]:
                 continue  # an encoder may know the language
             bare = [replace(sample, **{name: value}) for sample in samples]
             if not equal(first, tensors(read(encoder, bare))):
-                said = f"`sees` names {', '.join(sorted(sees(encoder))) or 'nothing'}"
+                said = f"`sees` names {', '.join(sorted(schema.sees(subject.spec)))}"
                 yield f"it reads `{name}` of a sample, which it does not announce ({said})"
 
 

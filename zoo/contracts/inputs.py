@@ -58,6 +58,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "aligner": _MIDDLE,
     "fuser": _MIDDLE,
     "decoder": (*_MIDDLE, "fused"),
+    "objective": (*_MIDDLE, "fused"),
 }
 """The positional arguments that :mod:`zoo.build` supplies to each kind of part."""
 

@@ -114,6 +114,13 @@ class Crf(Decoder):
         tags = self.tagging.encode(gold, units.mask)
         return {"crf": self.negative_log_likelihood(self.emissions(units), tags, units.mask)}
 
+    def log_marginals(self, units: Units, text: Text) -> Tensor:
+        """(B, N, K): log p(y_i = k | x) of each word's tags, by forward-backward."""
+        emissions, mask = self.emissions(units), units.mask
+        forward, backward = messages(emissions, mask, *self.scores())
+        joint = forward + backward
+        return (joint - joint[:, :1].logsumexp(dim=2, keepdim=True)) * mask.unsqueeze(-1)
+
     @torch.no_grad()
     def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
         emissions, mask = self.emissions(units), units.mask

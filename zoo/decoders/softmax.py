@@ -55,12 +55,16 @@ class Softmax(Decoder):
         logits = self.emission(self.dropout(units.vectors))[units.mask]
         return {"tags": functional.cross_entropy(logits, tags[units.mask])}
 
-    @torch.no_grad()
-    def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
+    def log_marginals(self, units: Units, text: Text) -> Tensor:
+        """(B, N, K): log p(y_i = k | x) of each word's tags."""
         logits: Tensor = self.emission(self.dropout(units.vectors))
         # in the weights' precision: half of it is too coarse for a sum of logarithms
         logits = logits.to(self.emission.weight.dtype)
-        best, path = logits.log_softmax(dim=-1).max(dim=-1)
+        return logits.log_softmax(dim=-1) * units.mask.unsqueeze(-1)
+
+    @torch.no_grad()
+    def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
+        best, path = self.log_marginals(units, text).max(dim=-1)
         total = best.cumsum(dim=1)
 
         def product(row: Tensor, first: Tensor, last: Tensor) -> Tensor:

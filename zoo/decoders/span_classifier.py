@@ -159,12 +159,19 @@ class SpanClassifier(Decoder):
         labels = grid.to(first.device)[rows, first, (last - first).clamp(min=0)]
         return labels * units.mask
 
+    def log_marginals(self, units: Units, text: Text) -> Tensor:
+        """(B, U, 1 + types): log p(class | span), class 0 is O."""
+        logits = self._logits(units)
+        return logits.log_softmax(dim=-1) * units.mask.unsqueeze(-1)
+
+    def _logits(self, units: Units) -> Tensor:
+        # in the weights' precision: in half of it, sure candidates would all be equally probable
+        logits: Tensor = self.classifier(units.vectors)
+        return logits.to(self.projection.weight.dtype)
+
     @torch.no_grad()
     def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
-        logits: Tensor = self.classifier(units.vectors)
-        # in the weights' precision: in half of it, sure candidates would all be equally probable
-        logits = logits.to(self.projection.weight.dtype)
-        probability, label = logits.softmax(dim=-1).max(dim=-1)
+        probability, label = self._logits(units).softmax(dim=-1).max(dim=-1)
         chosen = units.mask & (label > 0)
         rows = chosen.nonzero()[:, 0].tolist()
         spans = units.spans[chosen].tolist()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from zoo.encoders.pictures import place
+from zoo.errors import ConfigError
 from zoo.parts import ImageEncoder, TextEncoder
 from zoo.registry import register
 from zoo.types import Inputs, Sample, Text, View
@@ -21,6 +22,9 @@ class Caption(ImageEncoder):
 
     Args:
         encoder: what reads the caption.
+
+    Raises:
+        ConfigError: the encoder is told to read context.
     """
 
     sees: ClassVar[Literal["picture", "caption"]] = "caption"
@@ -30,6 +34,10 @@ class Caption(ImageEncoder):
 
     def __init__(self, *, encoder: TextEncoder) -> None:
         super().__init__()
+        if encoder.context:
+            raise ConfigError(
+                "caption: its encoder reads the caption alone; take `context` away from it"
+            )
         self.encoder = encoder
         self.width = encoder.width
 

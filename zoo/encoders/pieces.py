@@ -66,6 +66,26 @@ class Splitter:
                 self._known[word] = self._lead(ids or [self.unknown])
         return [self._known[word] for word in words]
 
+    def between(self, model: str) -> tuple[list[int], int]:
+        """The pieces between two sentences, and the token type of the second.
+
+        What ends a sentence comes first, so that the pieces up to there are the sentence alone.
+        Raises ConfigError where the tokenizer has no such pieces.
+        """
+        encoded = self.tokenizer("a", "a", return_special_tokens_mask=True, verbose=False)
+        ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+        first = next((i for i in range(len(self.prefix), len(ids)) if special[i]), len(ids))
+        second = next((i for i in range(first, len(ids)) if not special[i]), first)
+        found = ids[first:second]
+        if found[: len(self.suffix)] != self.suffix:
+            found = self.suffix
+        if not found:
+            raise ConfigError(
+                f"model `{model}` has no piece between two sentences, so it can't read `context`"
+            )
+        kinds = encoded.get("token_type_ids")
+        return found, kinds[second] if kinds and second < len(ids) else 0
+
     def unknown_share(self, words: Counter[str]) -> float:
         """Of all occurrences of words, the share in which the tokenizer does not know a piece."""
         total = words.total()

@@ -32,11 +32,13 @@ class Pieces(NamedTuple):
     """A sentence in sub-words: one window in all but the longest sentences.
 
     ``words`` has, a word, the window that its vectors are taken from, the place of its first
-    sub-word there (counting special tokens) and how many it has from there on.
+    sub-word there (counting special tokens) and how many it has from there on. ``own`` is how many
+    pieces of the window are the sentence's (with its special pieces) where context stands behind.
     """
 
     windows: list[list[int]]
     words: list[tuple[int, int, int]]
+    own: int | None = None
 
 
 def cut_windows(words: Sequence[Sequence[int]], limit: int) -> tuple[list[slice], list[int]]:
@@ -83,18 +85,30 @@ class Pretrained(TextEncoder):
         model: a name on the hub, a folder, or ``minilm``.
         sentence: where the sentence vector comes from.
         revision: of a hub model.
+        context: text fields to read behind the sentence, where a second sentence stands for the
+            tokenizer, with its separator and token type; cut to the room that is left in one
+            window. A sentence that takes several windows has no context.
 
     Raises:
         ConfigError: the model can't be loaded whole, is of a family that gives no vectors for
             words, or has no such sentence vector.
     """
 
-    def __init__(self, model: str, sentence: Sentence, revision: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        sentence: Sentence,
+        revision: str | None = None,
+        context: tuple[str, ...] = (),
+    ) -> None:
         super().__init__()
         folder = fetch(model, TEXT, revision)
         config = load_config(model, folder)
         cls = encoder_class(model, config)
         self.splitter = Splitter(model, folder)
+        self.context = context
+        if context:
+            self._separator, self._context_type = self.splitter.between(model)
         self.model = load_model(
             model, folder, cls, sentence == "pooler", "set sentence to `first` or `mean`"
         )
@@ -142,7 +156,25 @@ class Pretrained(TextEncoder):
             lead = lead if lead < len(pieces) else 0
             places.append((window, start + lead - slices[window].start, len(pieces) - lead))
             start += len(pieces)
-        return Pieces([prefix + flat[s] + suffix for s in slices], places)
+        made = Pieces([prefix + flat[s] + suffix for s in slices], places)
+        return self._with_context(made, sample) if self.context else made
+
+    def _with_context(self, alone: Pieces, sample: Sample) -> Pieces:
+        """The sentence with the context behind it: whole fields, then a cut one, as room allows."""
+        if len(alone.windows) > 1:
+            return alone
+        prefix, suffix = self.splitter.prefix, self.splitter.suffix
+        own = len(alone.windows[0])
+        whole = alone.windows[0][: own - len(suffix)]
+        for name in self.context:
+            words = (sample.get(name) or "").split()
+            room = self.limit + len(prefix) - len(whole) - len(self._separator)
+            if words and room > 0:
+                pieces = [piece for ids, _ in self.splitter(words) for piece in ids]
+                whole = whole + self._separator + pieces[:room]
+        if len(whole) == own - len(suffix):
+            return alone
+        return Pieces([whole + suffix], alone.words, own)
 
     def collate(self, rows: Sequence[Pieces]) -> dict[str, Tensor]:
         """For B sentences in W windows of at most L pieces.
@@ -151,13 +183,12 @@ class Pretrained(TextEncoder):
             ``input_ids``, ``attention_mask`` (W, L); ``starts`` (B, N), places in the flattened
             (W·L) states; ``pieces`` (B, N), 0 on padding; ``mask`` (B, N); ``owner`` (W,), the
             sentence of each window; ``first`` (B,), each sentence's first window; ``summary`` (B,),
-            the place of the piece in it that stands for the sentence.
+            the place of the piece in it that stands for the sentence. With ``context`` also
+            ``context`` (W, L), True on the pieces behind the sentence.
         """
         windows = [window for row in rows for window in row.windows]
         pad = self.splitter.pad
-        length = max(map(len, windows))
-        if self._block > 1:
-            length += 3 * self._block - length % self._block
+        length = self._padded(max(map(len, windows)))
         count = max(len(row.words) for row in rows)
         starts, pieces, first, summary, done = [], [], [], [], 0
         at = self.splitter.summary or 0
@@ -167,10 +198,16 @@ class Pretrained(TextEncoder):
             starts.append(places + [done * length for _ in padding])
             pieces.append([size for _, _, size in row.words] + padding)
             first.append(done)
-            summary.append(at if at >= 0 else len(row.windows[0]) + at)
+            summary.append(at if at >= 0 else (row.own or len(row.windows[0])) + at)
             done += len(row.windows)
         sizes = torch.tensor(pieces, dtype=torch.long).view(len(rows), count)
+        behind: dict[str, Tensor] = {}
+        if self.context:
+            own = [row.own or len(window) for row in rows for window in row.windows]
+            ends, place = torch.tensor([own, list(map(len, windows))]), torch.arange(length)
+            behind["context"] = (place >= ends[0, :, None]) & (place < ends[1, :, None])
         return {
+            **behind,
             "input_ids": torch.tensor([w + [pad] * (length - len(w)) for w in windows]),
             "attention_mask": torch.tensor(
                 [[1] * len(w) + [0] * (length - len(w)) for w in windows]
@@ -185,11 +222,38 @@ class Pretrained(TextEncoder):
 
     def states(self, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
         """Every piece's last state (W, L, D), and the pooler's output (W, D) where there is one."""
-        out = self.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        kinds: dict[str, Tensor] = {}
+        if "context" in inputs and self._context_type:
+            kinds["token_type_ids"] = inputs["context"].long() * self._context_type
+        out = self.model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **kinds
+        )
         return out.last_hidden_state, getattr(out, "pooler_output", None)
 
+    def _padded(self, longest: int) -> int:
+        """How long windows have to be when the longest has so many pieces."""
+        if self._block > 1:
+            longest += 3 * self._block - longest % self._block
+        return longest
+
+    def alone(self, inputs: Inputs) -> Inputs:
+        if "context" not in inputs:
+            return inputs
+        real = inputs["attention_mask"] * ~inputs["context"]
+        before, after = real.shape[1], self._padded(int(real.sum(dim=1).max()))
+        window, place = inputs["starts"] // before, inputs["starts"] % before
+        return {
+            **{name: value for name, value in inputs.items() if name != "context"},
+            "input_ids": torch.where(real > 0, inputs["input_ids"], self.splitter.pad)[:, :after],
+            "attention_mask": real[:, :after],
+            "starts": window * after + place,
+        }
+
     def forward(self, inputs: Inputs) -> Text:
-        states, pooled = self.states(inputs)
+        return self.text(*self.states(inputs), inputs)
+
+    def text(self, states: Tensor, pooled: Tensor | None, inputs: Inputs) -> Text:
+        """The words and the sentence, from what :meth:`states` returns for the inputs."""
         mask, pieces = inputs["mask"], inputs["pieces"]
 
         def read(places: Tensor) -> Tensor:
@@ -211,7 +275,10 @@ class Pretrained(TextEncoder):
             return pooled[first]
         if self.sentence == "first":
             return states[first, inputs["summary"]]
-        real: Tensor = inputs["attention_mask"].unsqueeze(-1).to(states.dtype)
+        own = inputs["attention_mask"]
+        if "context" in inputs:
+            own = own * ~inputs["context"]
+        real: Tensor = own.unsqueeze(-1).to(states.dtype)
         batch, owner = first.shape[0], inputs["owner"]
         sums = states.new_zeros(batch, self.width).index_add(0, owner, (states * real).sum(1))
         counts = real.new_zeros(batch, 1).index_add(0, owner, real.sum(1))

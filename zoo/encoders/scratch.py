@@ -10,10 +10,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zoo.encoders.words import WordEmbedding
+from zoo.encoders.words import PADDING, WordEmbedding
 from zoo.errors import ConfigError
 from zoo.parts import TextEncoder
 from zoo.types import Inputs, Sample, Text
+
+Words = list[tuple[int, ...]]
+"""Words as :meth:`WordEmbedding.prepare` numbers them."""
+
+SEPARATOR = (PADDING, PADDING)
+"""Stands for a separator among words; its vector comes from elsewhere."""
 
 
 def sinusoids(length: int, width: int, like: Tensor) -> Tensor:
@@ -26,12 +32,16 @@ def sinusoids(length: int, width: int, like: Tensor) -> Tensor:
 
 
 class Scratch(TextEncoder):
-    """A word and its characters make a vector; a learnt [CLS] stands before the first word."""
+    """A word and its characters make a vector; a learnt [CLS] stands before the first word.
+
+    Context stands behind the sentence, each field after a learnt separator.
+    """
 
     def __init__(
         self,
         words: Counter[str],
         sentence: Literal["first", "mean"],
+        context: tuple[str, ...] = (),
         *,
         layers: int = 2,
         width: int = 128,
@@ -53,23 +63,50 @@ class Scratch(TextEncoder):
         self.layers = nn.TransformerEncoder(
             layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
         )
+        self.context = context
+        if context:
+            self.separator = nn.Parameter(torch.randn(width) * 0.02)
 
-    def prepare(self, sample: Sample) -> list[tuple[int, ...]]:
-        return self.embedding.prepare(sample.words)
+    def prepare(self, sample: Sample) -> tuple[Words, Words]:
+        """The sentence's words, and those of the context with a separator before each field."""
+        behind: Words = []
+        for name in self.context:
+            words = (sample.get(name) or "").split()
+            behind += [SEPARATOR, *self.embedding.prepare(words)] if words else []
+        return self.embedding.prepare(sample.words), behind
 
-    def collate(self, rows: Sequence[list[tuple[int, ...]]]) -> dict[str, Tensor]:
-        return self.embedding.collate(rows)
+    def collate(self, rows: Sequence[tuple[Words, Words]]) -> dict[str, Tensor]:
+        """As :class:`WordEmbedding`, for the words (B, M) of sentence and context; with ``context``
+        also ``own`` (B, N), the mask of the sentences, and ``separator`` (B, M)."""
+        inputs = self.embedding.collate([own + behind for own, behind in rows])
+        if self.context:
+            lengths = torch.tensor([len(own) for own, _ in rows]).unsqueeze(1)
+            inputs["own"] = torch.arange(max(len(own) for own, _ in rows)) < lengths
+            inputs["separator"] = (inputs["index"] == 0) & inputs["mask"]
+        return inputs
+
+    def alone(self, inputs: Inputs) -> Inputs:
+        if "own" not in inputs:
+            return inputs
+        own = inputs["own"]
+        words = {name: inputs[name] for name in ("words", "characters")}
+        return {**words, "index": inputs["index"][:, : own.shape[1]], "mask": own}
 
     def forward(self, inputs: Inputs) -> Text:
         mask = inputs["mask"]
         vectors = self.project(self.embedding(inputs))
+        if "separator" in inputs:
+            vectors = torch.where(
+                inputs["separator"].unsqueeze(-1), self.separator.to(vectors), vectors
+            )
         vectors = vectors + sinusoids(mask.shape[1], self.width, like=vectors)
         first = self.first.to(vectors.dtype).expand(mask.shape[0], 1, -1)
         padding = nn.functional.pad(~mask, (1, 0), value=False)
         states = self.layers(
             self.dropout(torch.cat([first, vectors], dim=1)), src_key_padding_mask=padding
         )
-        tokens = states[:, 1:] * mask.unsqueeze(-1)
+        mask = inputs.get("own", mask)
+        tokens = states[:, 1 : 1 + mask.shape[1]] * mask.unsqueeze(-1)
         if self.sentence == "first":
             return Text(tokens, states[:, 0], mask)
         return Text(tokens, tokens.sum(1) / mask.sum(1, keepdim=True).clamp(min=1), mask)

@@ -14,7 +14,7 @@ from zoo.encoders.hub import digest
 from zoo.encoders.pretrained import Pretrained, Sentence
 from zoo.encoders.scratch import Scratch
 from zoo.errors import ConfigError
-from zoo.parts import TextEncoder
+from zoo.parts import TextEncoder, context_fields
 from zoo.registry import register
 from zoo.types import Inputs, Sample, Text
 
@@ -52,10 +52,12 @@ class Transformer(TextEncoder):
         sentence: the sentence vector: the state of the piece that stands for the sentence ([CLS]),
             the mean of all states, or the model's trained pooler (which only systems that use the
             sentence vector train).
+        context: text fields to read behind the sentence, ``caption`` or names in the sample's
+            ``extra``; one or a list.
 
     Raises:
         ConfigError: not exactly one of ``model`` and ``scratch``; a model that can't be loaded, or
-            that knows less than a tenth of the training words.
+            that knows less than a tenth of the training words; a ``context`` that is no text.
     """
 
     example: ClassVar[dict[str, Any]] = {"scratch": {"layers": 1, "width": 16, "heads": 2}}
@@ -68,16 +70,24 @@ class Transformer(TextEncoder):
         revision: str | None = None,
         scratch: ScratchSettings | None = None,
         sentence: Sentence = "first",
+        context: str | list[str] | None = None,
     ) -> None:
         super().__init__()
         if (model is None) == (scratch is None):
             raise ConfigError("transformer: give one of `model` and `scratch`, and not both")
         if model is None and revision is not None:
             raise ConfigError("transformer: `revision` belongs to `model`, and there is none")
+        self.context = context_fields(context)
+        for name in self.context:
+            if name in ("words", "picture") or self.context.count(name) > 1:
+                raise ConfigError(
+                    f"transformer: `context` can't have `{name}`; name each text field once, "
+                    "`caption` or another text of the samples"
+                )
         self.body: TextEncoder
         self.unknown_share = 0.0
         if model is not None:
-            self.body = Pretrained(model, sentence, revision)
+            self.body = Pretrained(model, sentence, revision, self.context)
             self.unknown_share = self.body.unknown_share(words)
             if self.unknown_share > MOST_UNKNOWN:
                 raise ConfigError(
@@ -88,7 +98,7 @@ class Transformer(TextEncoder):
         elif sentence == "pooler":
             raise ConfigError("transformer: `scratch` has no pooler; set sentence to `first`")
         else:
-            self.body = Scratch(words, sentence, **(scratch or {}))
+            self.body = Scratch(words, sentence, self.context, **(scratch or {}))
         self.width = self.body.width
 
     @classmethod
@@ -102,6 +112,9 @@ class Transformer(TextEncoder):
 
     def collate(self, rows: Sequence[Any]) -> Inputs:
         return self.body.collate(rows)
+
+    def alone(self, inputs: Inputs) -> Inputs:
+        return self.body.alone(inputs)
 
     def forward(self, inputs: Inputs) -> Text:
         text: Text = self.body(inputs)

@@ -67,6 +67,17 @@ class AttentionLayer(nn.Module):
             x = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
         return x
 
+    @torch.no_grad()
+    def weights(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+        """The attention weights (B, U, K) that :meth:`forward` uses, without dropout: the mean over
+        heads; 0 on keys that may not be looked at."""
+        query, key = self._split(self.query(x)), self._split(self.key(keys))
+        scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+        open_mask = mask | ~mask.any(dim=1, keepdim=True)
+        scores = scores.masked_fill(~open_mask[:, None, None, :], -torch.inf)
+        weights: Tensor = scores.softmax(dim=-1).mean(dim=1) * mask.unsqueeze(1)
+        return weights
+
     def _split(self, x: Tensor) -> Tensor:
         """(B, L, D) to (B, heads, L, D / heads)."""
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)

@@ -81,7 +81,14 @@ class Collaboration(Fuser):
         branches = [branch(units.vectors, views[name]) for name, branch in self.branches.items()]
         fused = self.dropout(self.fusion(torch.cat(branches, dim=-1)))
         seen = torch.stack([views[name].present for name in self.branches]).any(dim=0)
-        return Units(where_seen(seen, fused, units.vectors), units.mask, units.spans)
+        attention = {}
+        if self.publish:
+            for name, branch in self.branches.items():
+                if isinstance(branch, RegionBranch):
+                    weights = branch.weights(units.vectors, views[name])
+                    attention[name] = weights * units.mask.unsqueeze(-1)
+        fused = where_seen(seen, fused, units.vectors)
+        return units.with_vectors(fused, attention=attention)
 
 
 class RegionBranch(nn.Module):
@@ -96,6 +103,10 @@ class RegionBranch(nn.Module):
         """(B, U, D) to (B, U, D)."""
         attended = self.attention(units, self.projection(view.regions), view.mask)
         return where_seen(view.present, attended, self.attention.layer_norm(units))
+
+    def weights(self, units: Tensor, view: View) -> Tensor:
+        """The attention of each unit to each region (B, U, R)."""
+        return self.attention.weights(units, self.projection(view.regions), view.mask)
 
 
 class GlobalBranch(nn.Module):

@@ -70,7 +70,11 @@ class CrossAttention(Fuser):
         fused = where_seen(masks.any(dim=1), attended, units.vectors)
         if self.concat:
             fused = torch.cat([units.vectors, fused], dim=-1)
-        return Units(fused, units.mask, units.spans)
+        if not self.publish:
+            return units.with_vectors(fused)
+        weights = self.attention.weights(units.vectors, keys, masks) * units.mask.unsqueeze(-1)
+        each = torch.split(weights, [mask.shape[1] for _, mask in looked_at], dim=-1)
+        return units.with_vectors(fused, attention=dict(zip(self.projections, each, strict=True)))
 
     def _keys(self, view: View, project: nn.Module) -> tuple[Tensor, Tensor]:
         """Projected vectors (B, K, D) and their mask (B, K)."""

@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from zoo.config.specs import Plan
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, near
 from zoo.identity import HARNESS, configuration, run_id, sources, variant_id
 from zoo.results.record import RunRecord
 from zoo.results.store import Store
 from zoo.runs.datasets import Dataset, dataset_key
+from zoo.schema import SystemSpec
 from zoo.training.precision import Precision, resolve_precision
+from zoo.types import Sample
 
 if TYPE_CHECKING:
     from zoo.training.loop import Row
@@ -100,21 +102,14 @@ def make_jobs(plans: Sequence[Plan], datasets: Mapping[str, Dataset]) -> list[Jo
     """Give each planned run its content address.
 
     Raises:
-        ConfigError: a system looks at what none of a dataset's training samples has, a model can't
+        ConfigError: a system reads what none of a dataset's training samples has, a model can't
             be found, or the machine does not have the recipe's precision.
     """
     jobs, problems = list[Job](), list[str]()
     code, known = dict[frozenset[type], str](), dict[tuple[int, int], tuple[str, dict[str, str]]]()
     for plan in plans:
         data, spec = datasets[dataset_key(plan)], plan.system
-        for name, part in spec.views.items():
-            sees = getattr(part.cls, "sees", "picture")
-            if all(getattr(sample, sees) is None for sample in data.splits["train"]):
-                problems.append(
-                    f"systems.{spec.name}.views.{name}: no training sample of {plan.dataset} has "
-                    f"a {sees}; leave the system or the ablation out, or give the dataset its "
-                    f"{sees}s"
-                )
+        problems += missing(spec, plan.dataset, data.splits["train"])
         settings = {
             "system": spec.resolved(),
             "recipe": plan.recipe.model_dump(mode="json"),
@@ -135,6 +130,26 @@ def make_jobs(plans: Sequence[Plan], datasets: Mapping[str, Dataset]) -> list[Jo
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     return jobs
+
+
+def missing(spec: SystemSpec, dataset: str, train: Sequence[Sample]) -> list[str]:
+    """What a system's encoders read that no training sample of the dataset has, one line each."""
+    problems = []
+    for slot, fields in spec.sees.items():
+        for field in sorted(fields - {"words"}):
+            if any(sample.get(field) is not None for sample in train):
+                continue
+            problem = f"systems.{spec.name}.{slot}: no training sample of {dataset} has a {field}"
+            if field in ("picture", "caption"):
+                remedy = f"leave the system or the ablation out, or give the dataset its {field}s"
+                problems.append(f"{problem}; {remedy}")
+            else:
+                extra = {name for sample in train for name in sample.extra}
+                has_caption = any(sample.caption is not None for sample in train)
+                known = extra | ({"caption"} if has_caption else set())
+                nothing = "; its samples hold no text but the words"
+                problems.append(problem + (near(field, known) if known else nothing))
+    return problems
 
 
 def pending(jobs: Sequence[Job], store: Store, rerun: Rerun) -> list[Job]:

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from zoo.evaluation.counts import counts
-from zoo.evaluation.predictions import read_predictions
-from zoo.evaluation.scores import Scores
+from zoo.evaluation.predictions import read_predictions, score_predictions
 from zoo.evaluation.significance import compare
 from zoo.evaluation.systems import interval
 from zoo.results.record import Parameters, RunRecord, Speed, write_run
@@ -49,8 +48,15 @@ def store(
     fingerprint: str = "a" * 64,
 ) -> RunRecord:
     """A stored run; its predictions follow from its seed and recall."""
+    id = hashlib.sha256(f"{system} {seed} {dataset} {config}".encode()).hexdigest()[:12]
+    folder = root / "runs" / system / dataset / f"{seed}-{id}"
+    files = [folder / f"predictions.{split}.jsonl" for split in ("dev", "test")]
+    for file in files:
+        predictions(file, 100 * seed + len(system), recall)
+    (folder / "config.yaml").write_text("system: {}\n", encoding="utf-8")
+    scores = score_predictions(read_predictions(files[1]))
     record = RunRecord(
-        id=hashlib.sha256(f"{system} {seed} {dataset} {config}".encode()).hexdigest()[:12],
+        id=id,
         system=system,
         dataset=dataset,
         seed=seed,
@@ -59,21 +65,21 @@ def store(
         config_hash=(system.encode().hex() + config).ljust(64, "0")[:64],
         data_fingerprint=fingerprint,
         sources_hash="c" * 64,
-        versions={},
+        precision="fp32",
+        harness=1,
+        versions={"torch": "2.9.1"},
         device="cpu",
         command="zoo run",
         started=datetime(2030, 1, 1, tzinfo=UTC),
         seconds={"train": 1.0, "total": 1.0},
         epochs=1,
         best_epoch=1,
-        dev=Scores(1, 1, 1),
-        test=Scores(1, 1, 1),
+        dev=scores,
+        test=scores,
         speed=Speed(train=1.0, predict=1.0),
         parameters=Parameters(trained=1, total=1),
         text_only=True,
     )
-    folder = root / "runs" / system / dataset / f"{seed}-{record.id}"
-    predictions(folder / "predictions.test.jsonl", 100 * seed + len(system), recall)
     write_run(folder, record)
     return record
 

@@ -129,7 +129,7 @@ class Words(TextEncoder):
         self.width = WIDTH
         self.index = {word: i for i, word in enumerate(sorted(words), 1)}
         self.embedding = weights(len(words) + 1, WIDTH)
-        self.context = weights(WIDTH, WIDTH)
+        self.mixing = weights(WIDTH, WIDTH)
 
     def prepare(self, sample: Sample) -> list[int]:
         return [self.index.get(word, 0) for word in sample.words]
@@ -144,7 +144,7 @@ class Words(TextEncoder):
         mask = inputs["mask"]
         vectors = self.embedding[inputs["words"]] * mask[..., None]
         mean = vectors.sum(1) / mask.sum(1, keepdim=True)
-        tokens = torch.tanh(vectors + (mean @ self.context)[:, None]) * mask[..., None]
+        tokens = torch.tanh(vectors + (mean @ self.mixing)[:, None]) * mask[..., None]
         return Text(tokens, mean, mask)
 
 

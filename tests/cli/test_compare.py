@@ -146,6 +146,11 @@ def test_parts(zoo, results, by):
     assert least["p_holm"] == pytest.approx(min(1, len(shown) * least["p"]))
 
 
+def printed(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_files_runs_and_folders(zoo, results, tmp_path):
     (folder, *_) = sorted(results.glob("runs/plain/mini/*"))
     other = predictions(tmp_path / "other.jsonl", 7, 0.9)

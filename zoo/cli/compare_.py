@@ -97,7 +97,7 @@ def _sides(
         if path.is_file():
             sides.append(Side(name, {0: read_predictions(path)}))
         elif (path / "run.json").is_file():
-            sides.append(_side([load(path, Known(results))]))
+            sides.append(_side([load(path, Known(path))]))
         elif path.suffix == ".jsonl":
             raise DataError(f"{name}: no such file; give stored predictions, a run or a system")
         else:

@@ -21,6 +21,7 @@ VERBS = {
     "ablate": "Compare the arms of a registry's ablations; print and write tables and plots.",
     "list": "List the registered parts, or those of one kind.",
     "show": "Show a system: its resolved YAML, parts, citations and parameters.",
+    "compare": "Compare two systems, runs or prediction files: difference, interval, p.",
     "leaderboard": "Make the leaderboard anew from the stored runs.",
     "runs": "List, delete and verify the stored runs.",
     "data": "List, count and check the datasets of a registry.",

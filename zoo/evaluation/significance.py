@@ -12,22 +12,19 @@ differs from seed to seed is another matter, which the standard deviation tells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zoo.errors import DataError
-from zoo.types import Prediction
+from zoo.evaluation.counts import Counts, Runs, counts
 
 ROUNDS = 10_000
 
 _SEED = 2000  # the same predictions give the same p
 _CHUNK = 2_000_000  # coins tossed at once
 _EQUAL = 1e-12  # differences that are the same but for rounding
-
-Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +42,8 @@ class Difference:
     seeds: tuple[int, ...]
 
 
-def compare(
-    a: Mapping[int, Sequence[Prediction]],
-    b: Mapping[int, Sequence[Prediction]],
-    rounds: int = ROUNDS,
-) -> Difference:
-    """Test the difference in micro F1 of two systems, whose predictions are given by seed.
+def compare(a: Runs, b: Runs, rounds: int = ROUNDS) -> Difference:
+    """Test the difference in micro F1 of the runs of two systems.
 
     Runs are paired by seed, sentences by id. A sentence is swapped in the runs of all seeds
     together: they read the same sentence, and are no independent samples of the language. The
@@ -63,13 +56,17 @@ def compare(
     seeds = tuple(sorted(a.keys() & b.keys()))
     if not seeds:
         raise DataError("can't compare: no seed is common to the two; run them with the same seeds")
-    gold = {each.id: frozenset(each.gold) for each in a[seeds[0]]}
-    left = np.stack([_counts(a[seed], gold) for seed in seeds])
-    right = np.stack([_counts(b[seed], gold) for seed in seeds])
-    wanted = sum(map(len, gold.values()))
-    delta = _mean_f1(right.sum(axis=2), wanted) - _mean_f1(left.sum(axis=2), wanted)
-    c = _as_great(left, right, wanted, abs(float(delta)), rounds)
-    return Difference(100 * float(delta), (c + 1) / (rounds + 1), seeds)
+    left, right = counts({seed: a[seed] for seed in seeds}, {seed: b[seed] for seed in seeds})
+    return Difference(*randomisation(left, right, rounds), seeds)
+
+
+def randomisation(a: Counts, b: Counts, rounds: int = ROUNDS) -> tuple[float, float]:
+    """The same test on counts of as many seeds each: the difference in F1 points, and p."""
+    wanted = int(a[0, :, 0].sum())
+    left, right = (each[:, :, 1:].transpose(0, 2, 1) for each in (a, b))
+    delta = float(_mean_f1(right.sum(axis=2), wanted) - _mean_f1(left.sum(axis=2), wanted))
+    c = _as_great(left, right, wanted, abs(delta), rounds)
+    return 100 * delta, (c + 1) / (rounds + 1)
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
@@ -85,25 +82,6 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, (len(known) - rank) * p))
         answer[i] = highest
     return answer
-
-
-def _counts(predictions: Sequence[Prediction], gold: Mapping[str, frozenset[object]]) -> Counts:
-    """(2, sentences): how many entities are predicted and correct, in the order of ``gold``."""
-    found: dict[str, tuple[int, int]] = {}
-    for each in predictions:
-        if each.id not in gold:
-            raise DataError(f"can't compare: the sentence `{each.id}` is in one of the two only")
-        if gold[each.id] != frozenset(each.gold):
-            raise DataError(
-                f"can't compare: the gold entities of the sentence `{each.id}` differ; the two "
-                "were made from different data"
-            )
-        entities = {scored.entity for scored in each.predicted}
-        found[each.id] = len(entities), len(entities & gold[each.id])
-    for id in gold:
-        if id not in found:
-            raise DataError(f"can't compare: the sentence `{id}` is in one of the two only")
-    return np.array([found[id] for id in gold], dtype=np.float64).reshape(-1, 2).T
 
 
 def _mean_f1(totals: Counts, wanted: int) -> Counts:

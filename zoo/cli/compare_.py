@@ -1,0 +1,335 @@
+"""``zoo compare A B``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.errors import ConfigError, DataError, near
+
+if TYPE_CHECKING:
+    from zoo.evaluation.counts import Keep, Runs
+    from zoo.evaluation.systems import Interval
+    from zoo.results.evidence import Run
+    from zoo.types import Prediction
+
+LEAST_ID = 6  # characters of a run's or variant's id that name it
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two that are compared: its predictions by seed, and what it is."""
+
+    name: str
+    runs: Runs
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@click.command("compare")
+@click.argument("a")
+@click.argument("b")
+@click.option("--dataset", metavar="DATASET", help="The dataset whose runs are compared.")
+@click.option("--suite", metavar="SUITE", help="Only runs of this suite.")
+@click.option(
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The results folder with the stored runs.",
+)
+@click.option(
+    "--margin",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="A difference within ± this many F1 points makes none.",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["type", "language", "width"]),
+    help="Compare each type, language or width of entities, too.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    a: str,
+    b: str,
+    dataset: str | None,
+    suite: str | None,
+    results: Path,
+    margin: float,
+    by: str | None,
+    as_json: bool,
+) -> None:
+    """Compare two systems on a test set: the difference in F1 (B less A) and what it is worth.
+
+    A and B are each the name of a system (its runs without overrides), the id of a variant or a
+    run (six characters suffice), the folder of a run, or a file of stored predictions. With two or
+    more seeds of both, the interval speaks of the systems: other seeds, other sentences. The p of
+    these runs speaks of the trained models alone.
+    """
+    sides = _sides((a, b), dataset, suite, results)
+    found = compare_sides(*sides, margin, by)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        click.echo("\n".join(_lines(found)))
+
+
+def _sides(
+    names: tuple[str, str], dataset: str | None, suite: str | None, results: Path
+) -> tuple[Side, Side]:
+    """Raises ConfigError or DataError, one line, where a name does not say which runs are meant."""
+    from zoo.evaluation.predictions import read_predictions
+    from zoo.results.evidence import Known, load
+    from zoo.results.store import Store
+
+    stored: list[Run] | None = None
+    sides: list[Side] = []
+    for name in names:
+        path = Path(name)
+        if path.is_file():
+            sides.append(Side(name, {0: read_predictions(path)}))
+        elif (path / "run.json").is_file():
+            sides.append(_side([load(path, Known(results))]))
+        elif path.suffix == ".jsonl":
+            raise DataError(f"{name}: no such file; give stored predictions, a run or a system")
+        else:
+            stored = Store(results).load_runs() if stored is None else stored
+            if not stored:
+                raise DataError(f"{name}: no such file, and {results} holds no stored runs")
+            sides.append(_stored(name, stored, dataset, suite))
+    prints = {side.facts["fingerprint"] for side in sides if side.facts}
+    if len(prints) > 1:
+        raise DataError(
+            f"can't compare {sides[0].name} and {sides[1].name}: their runs were made from "
+            f"different data; choose with --dataset"
+        )
+    return sides[0], sides[1]
+
+
+def _stored(name: str, runs: Sequence[Run], dataset: str | None, suite: str | None) -> Side:
+    """The runs of one variant of a system, or one run, in the store."""
+    if dataset is not None:
+        known = {run.record.dataset for run in runs}
+        if dataset not in known:
+            raise ConfigError(f"--dataset {dataset}: no stored run on it{near(dataset, known)}")
+        runs = [run for run in runs if run.record.dataset == dataset]
+    if suite is not None:
+        suites = {run.record.suite for run in runs if run.record.suite is not None}
+        if suite not in suites:
+            raise ConfigError(f"--suite {suite}: no stored run of it{near(suite, suites)}")
+        runs = [run for run in runs if run.record.suite == suite]
+    chosen = [run for run in runs if run.record.system == name]
+    if not chosen and len(name) >= LEAST_ID:
+        chosen = [run for run in runs if run.record.id.startswith(name)]
+        chosen = chosen or [run for run in runs if run.variant.startswith(name)]
+    if not chosen:
+        systems = {run.record.system for run in runs}
+        raise ConfigError(f"no stored run of `{name}`{near(name, systems)}")
+    variants = {run.variant: run.record for run in chosen}
+    if len(variants) > 1:  # a system's name means the system as it stands in the registry
+        plain = {key: record for key, record in variants.items() if not record.overrides}
+        variants = plain if len(plain) == 1 else variants
+    if len(variants) > 1:
+        each = "; ".join(
+            f"{key[:LEAST_ID]} ({', '.join([record.dataset, *record.overrides])})"
+            for key, record in sorted(variants.items())
+        )
+        raise ConfigError(
+            f"`{name}` has {len(variants)} variants; choose with --dataset, --suite, or give the "
+            f"id of one: {each}"
+        )
+    (variant,) = variants
+    return _side([run for run in chosen if run.variant == variant])
+
+
+def _side(runs: Sequence[Run]) -> Side:
+    first = runs[0].record
+    read: dict[int, Sequence[Prediction]] = {}
+    for run in runs:
+        if run.predictions is None:
+            raise DataError(
+                f"{first.system} on {first.dataset}: the predictions of seed {run.record.seed} "
+                "are withheld; they can't be compared"
+            )
+        read[run.record.seed] = run.predictions
+    facts = {
+        "dataset": first.dataset,
+        "fingerprint": first.data_fingerprint,
+        "variant": runs[0].variant,
+        "overrides": list(first.overrides),
+        "seeds": sorted(read),
+    }
+    return Side(first.system, read, facts)
+
+
+def compare_sides(a: Side, b: Side, margin: float, by: str | None = None) -> dict[str, Any]:
+    """All that the verb says, ready for JSON. Raises DataError where the sentences differ."""
+    from zoo.evaluation.counts import counts, flips
+    from zoo.evaluation.significance import holm, randomisation
+    from zoo.evaluation.systems import Interval, influence, interval
+
+    same = a.runs.keys() == b.runs.keys() and bool(a.facts and b.facts)
+    tables: dict[str, Keep | None] = {"all": None, **_parts([a.runs, b.runs], by)}
+    rows: list[dict[str, Any]] = []
+    for name, keep in tables.items():
+        left, right = counts(a.runs, b.runs, keep=keep)
+        found = interval(left, right, same_seeds=same)
+        f1 = [float(influence(each).mean()) if each.shape[1] else 0.0 for each in (left, right)]
+        rows.append(
+            {
+                "name": name,
+                "sentences": left.shape[1],
+                "gold": int(left[0, :, 0].sum()),
+                "f1": f1,
+                "delta": f1[1] - f1[0],
+                **(_figures(found, margin) if isinstance(found, Interval) else {"why_not": found}),
+            }
+        )
+    corrected = holm([row.get("p") for row in rows])
+    for row, p in zip(rows, corrected, strict=True):
+        row["p_holm"] = p
+    # single runs are paired whatever their seeds; several by seed
+    alone = len(a.runs) == len(b.runs) == 1
+    common = sorted(a.runs.keys() & b.runs.keys())
+    runs: dict[str, Any] | None = None
+    if alone or common:
+        one, two = (r.runs if alone else {k: r.runs[k] for k in common} for r in (a, b))
+        left, right = counts(one, two)
+        delta, p = randomisation(left, right)
+        runs = {"delta": delta, "p": p, "seeds": [] if alone else common}
+    changed = flips(a.runs, b.runs)
+    return {
+        "a": {"name": a.name, **a.facts},
+        "b": {"name": b.name, **b.facts},
+        **rows[0],
+        "margin": margin,
+        "these_runs": runs,
+        "only_a": _flips(changed.entities[0], changed.sentences[0]),
+        "only_b": _flips(changed.entities[1], changed.sentences[1]),
+        "by": rows[1:],
+    }
+
+
+def _figures(found: Interval, margin: float) -> dict[str, Any]:
+    return {
+        "low": found.low,
+        "high": found.high,
+        "p": found.p,
+        "se": found.se,
+        "df": found.df if found.se else None,
+        "paired_seeds": found.paired,
+        "detectable": found.detectable,
+        "no_difference": found.within(margin),
+    }
+
+
+def _flips(entities: Iterable[tuple[str, Any]], sentences: list[str]) -> dict[str, Any]:
+    return {"entities": [[id, *entity] for id, entity in entities], "sentences": sentences}
+
+
+def _parts(systems: Sequence[Runs], by: str | None) -> dict[str, Keep]:
+    """What ``--by`` compares, by name: those that the gold entities have."""
+    from zoo.evaluation.counts import of_language, of_type, of_width
+
+    first = next(iter(systems[0].values()))
+    if by == "type":
+        names = sorted({entity.type for each in first for entity in each.gold})
+        return {name: of_type(name) for name in names}
+    if by == "language":
+        spoken = sorted({each.language for each in first if each.language is not None})
+        if not spoken:
+            raise DataError("--by language: the predictions name no language")
+        return {name: of_language(name) for name in spoken}
+    if by == "width":
+        return {"1 word": of_width(1, 1), "2 words": of_width(2, 2), "3 or more": of_width(3)}
+    return {}
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    """For readers, at most 80 columns wide as far as names allow."""
+    lines = []
+    for mark in "ab":
+        side = found[mark]
+        about = side.get("dataset", "")
+        if side.get("seeds"):
+            word = "seed" if len(side["seeds"]) == 1 else "seeds"
+            about += f", {word} {', '.join(map(str, side['seeds']))}, variant {side['variant']}"
+        lines.append(f"{mark.upper()}  {side['name']}" + (f"  ({about})" if about else ""))
+        lines += [f"     {override}" for override in side.get("overrides", [])]
+    one, two = found["f1"]
+    lines += [
+        "",
+        f"test set       {found['sentences']:,} sentences, {found['gold']:,} gold entities",
+        f"F1             A {one:.2f}, B {two:.2f}",
+    ]
+    if "why_not" in found:
+        lines += [f"difference     {_signed(found['delta'])} (B − A)"]
+        lines += [f"systems        no interval: {found['why_not']}"]
+    else:
+        low, high = _signed(found["low"]), _signed(found["high"])
+        how = ", seeds paired" if found["paired_seeds"] else ""
+        lines += [
+            f"difference     {_signed(found['delta'])} (B − A), 95 % interval {low} to {high}",
+            f"systems        p {_p(found['p'])}, other seeds and sentences{how}",
+        ]
+    runs = found["these_runs"]
+    if runs is None:
+        lines += ["these runs     no test: no seed is common to the two"]
+    else:
+        which = f" (seeds {', '.join(map(str, runs['seeds']))})" if runs["seeds"] else ""
+        lines += [f"these runs     p {_p(runs['p'])}, other sentences, same models{which}"]
+    if "why_not" not in found:
+        holds = "lies" if found["no_difference"] else "does not lie"
+        shown = "yes" if found["no_difference"] else "not shown"
+        lines += [
+            f"can separate   {found['detectable']:.2f} F1 (80 % power, 5 % level)",
+            f"no difference  {shown}: the interval {holds} within ± {found['margin']:g} F1",
+        ]
+    for mark in "ab":
+        flip = found[f"only_{mark}"]
+        lines.append(
+            f"only {mark.upper()} right   {len(flip['entities'])} entities; "
+            f"{len(flip['sentences'])} sentences wholly"
+        )
+    if found["by"]:
+        lines += ["", *_table(found["by"])]
+        lines += ["p is corrected for all comparisons shown (Holm)."]
+    return lines
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    wide = max(9, *(len(row["name"]) for row in rows))
+    heads = ("gold", "A", "B", "B − A", "95 % interval", "p")
+    widths = (6, 7, 7, 8, 18, 10)
+    cells: list[tuple[str, ...]] = [heads]
+    for row in rows:
+        whole = "why_not" not in row
+        cells.append(
+            (
+                f"{row['gold']:,}",
+                *(f"{f1:.2f}" for f1 in row["f1"]),
+                _signed(row["delta"]),
+                f"{_signed(row['low'])} to {_signed(row['high'])}" if whole else "–",
+                _p(row["p_holm"]).removeprefix("= ") if whole else "–",
+            )
+        )
+    return [
+        name.ljust(wide) + "".join(c.rjust(w) for c, w in zip(line, widths, strict=True))
+        for name, line in zip(["", *(row["name"] for row in rows)], cells, strict=True)
+    ]
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return f"= {value:.4f}" if value >= 0.0001 else "< 0.0001"

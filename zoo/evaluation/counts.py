@@ -1,0 +1,157 @@
+"""What statistics need of stored predictions: counts of entities, by seed and sentence."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import DataError
+from zoo.types import Entity, Prediction
+
+T = TypeVar("T")
+
+Runs = Mapping[int, Sequence[Prediction]]
+"""The predictions of one system on one test set, by seed."""
+
+Counts = NDArray[np.float64]
+"""(seeds, sentences, 3): how many entities are gold, predicted and correct."""
+
+Keep = Callable[[Prediction, Entity], bool]
+"""Whether an entity, gold or predicted, is counted."""
+
+
+def counts(
+    *systems: Runs, keep: Keep | None = None, groups: Mapping[str, str] | None = None
+) -> list[Counts]:
+    """The counts of each system, seeds in ascending order; sentences in the same order for all.
+
+    Args:
+        keep: which entities are counted; all by default. See ``of_type`` and its neighbours.
+        groups: by sentence id, what sentences share (a picture). Sentences of one group are no
+            independent samples, so they are added up and count as one. A sentence without a group
+            stands alone.
+
+    Raises:
+        DataError: the sentences or their gold entities differ between any two runs.
+    """
+    gold = {each.id: frozenset(each.gold) for runs in systems for each in next(iter(runs.values()))}
+    answer = [
+        np.array(
+            [_count(runs[seed], gold, keep) for seed in sorted(runs)], dtype=np.float64
+        ).reshape(len(runs), len(gold), 3)
+        for runs in systems
+    ]
+    if not groups:
+        return answer
+    shared = [(1, groups[id]) if id in groups else (0, id) for id in gold]
+    place = {key: i for i, key in enumerate(dict.fromkeys(shared))}
+    added = [np.zeros((len(each), len(place), 3)) for each in answer]
+    for total, each in zip(added, answer, strict=True):
+        for i, key in enumerate(shared):
+            total[:, place[key]] += each[:, i]
+    return added
+
+
+def _count(
+    predictions: Sequence[Prediction], gold: Mapping[str, frozenset[Entity]], keep: Keep | None
+) -> list[tuple[int, int, int]]:
+    found: dict[str, tuple[int, int, int]] = {}
+    for each in predictions:
+        if each.id not in gold:
+            raise DataError(f"can't compare: the sentence `{each.id}` is in one of the two only")
+        wanted = gold[each.id]
+        if wanted != frozenset(each.gold):
+            raise DataError(
+                f"can't compare: the gold entities of the sentence `{each.id}` differ; the two "
+                "were made from different data"
+            )
+        entities = {scored.entity for scored in each.predicted}
+        if keep is not None:
+            wanted = frozenset(entity for entity in wanted if keep(each, entity))
+            entities = {entity for entity in entities if keep(each, entity)}
+        found[each.id] = len(wanted), len(entities), len(entities & wanted)
+    for id in gold:
+        if id not in found:
+            raise DataError(f"can't compare: the sentence `{id}` is in one of the two only")
+    return [found[id] for id in gold]
+
+
+def of_type(name: str) -> Keep:
+    """Entities of one type."""
+    return lambda prediction, entity: entity.type == name
+
+
+def of_language(name: str) -> Keep:
+    """Entities of the sentences in one language."""
+    return lambda prediction, entity: prediction.language == name
+
+
+def of_width(least: int, most: int | None = None) -> Keep:
+    """Entities of ``least`` to ``most`` words."""
+    return lambda _, entity: least <= entity.end - entity.start <= (most or entity.end)
+
+
+def of_names(
+    words: Mapping[str, Sequence[str]], names: Collection[tuple[str, ...]], seen: bool = True
+) -> Keep:
+    """Entities whose words are among ``names`` (those of the train split), or are not.
+
+    Args:
+        words: of each sentence, by its id; stored predictions do not hold them.
+    """
+    known = frozenset(names)
+    return lambda prediction, entity: (
+        (tuple(words[prediction.id][entity.start : entity.end]) in known) == seen
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Flips:
+    """What only one of two systems gets right: in more than half of its seeds, while the other
+    does so in less than half of its own.
+
+    Args:
+        entities: gold entities that only A finds, and those that only B finds.
+        sentences: ids of the sentences that only A gets wholly right (every gold entity and no
+            other), and those that only B does.
+    """
+
+    entities: tuple[list[tuple[str, Entity]], list[tuple[str, Entity]]]
+    sentences: tuple[list[str], list[str]]
+
+
+def flips(a: Runs, b: Runs) -> Flips:
+    """Compare two systems entity by entity and sentence by sentence.
+
+    Raises:
+        DataError: as ``counts``.
+    """
+    counts(a, b)
+    (ours, whole), (theirs, wholly) = _often(a), _often(b)
+
+    def only(one: Mapping[T, int], other: Mapping[T, int], seeds: int, others: int) -> list[T]:
+        return [e for e, n in one.items() if 2 * n > seeds and 2 * other[e] < others]
+
+    m, n = len(a), len(b)
+    return Flips(
+        (only(ours, theirs, m, n), only(theirs, ours, n, m)),
+        (only(whole, wholly, m, n), only(wholly, whole, n, m)),
+    )
+
+
+def _often(runs: Runs) -> tuple[dict[tuple[str, Entity], int], dict[str, int]]:
+    """In how many seeds each gold entity is found, and each sentence is wholly right."""
+    entities: dict[tuple[str, Entity], int] = defaultdict(int)
+    sentences: dict[str, int] = defaultdict(int)
+    for each in chain.from_iterable(runs.values()):
+        found, gold = {scored.entity for scored in each.predicted}, set(each.gold)
+        for entity in sorted(gold):
+            entities[each.id, entity] += entity in found
+        sentences[each.id] += found == gold
+    return entities, sentences

@@ -7,7 +7,6 @@ those of its last. Sentences longer than the encoder's limit are read in overlap
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -138,10 +137,6 @@ class Pretrained(TextEncoder):
                 offset = 0 if table.padding_idx is None else table.padding_idx + 1
                 positions = min(positions, table.num_embeddings - offset)
         return int(min(positions, self.tokenizer.model_max_length))
-
-    def unknown_share(self, words: Counter[str]) -> float:
-        """Of all occurrences of words, the share in which the tokenizer does not know a piece."""
-        return self.splitter.unknown_share(words)
 
     def prepare(self, sample: Sample) -> Pieces:
         read = self.splitter(sample.words)

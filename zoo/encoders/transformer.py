@@ -88,7 +88,7 @@ class Transformer(TextEncoder):
         self.unknown_share = 0.0
         if model is not None:
             self.body = Pretrained(model, sentence, revision, self.context_fields)
-            self.unknown_share = self.body.unknown_share(words)
+            self.unknown_share = self.body.splitter.unknown_share(words)
             if self.unknown_share > MOST_UNKNOWN:
                 raise ConfigError(
                     f"model `{model}` does not know {self.unknown_share:.0%} of the training words "

@@ -76,7 +76,7 @@ class Encoder(nn.Module, ABC):
     width: int
     sees: ClassVar[str | tuple[str, ...]] = "words"
     loss_names: ClassVar[tuple[str, ...]] = ()
-    publish: bool = False
+    publish_attention: bool = False
     """Whether to return attention maps (set by ``System.publish_attention``)."""
 
     @classmethod
@@ -101,11 +101,12 @@ class TextEncoder(Encoder):
     brings no separator. Where the whole is too long the context is cut, never the sentence.
     """
 
-    context: tuple[str, ...] = ()
+    context_fields: tuple[str, ...] = ()
+    """What this one reads behind the sentence."""
 
     @classmethod
     def sees_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        return (*super().sees_of(settings), *context_fields(settings.get("context")))
+        return (*super().sees_of(settings), *field_names(settings.get("context")))
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> Text:
@@ -117,12 +118,12 @@ class TextEncoder(Encoder):
 
         With them, :meth:`forward` returns what it returns for the samples without the fields.
         """
-        if self.context:
+        if self.context_fields:
             raise NotImplementedError(f"{type(self).__name__} reads context: `alone` is missing")
         return inputs
 
 
-def context_fields(context: str | Sequence[str] | None) -> tuple[str, ...]:
+def field_names(context: str | Sequence[str] | None) -> tuple[str, ...]:
     """The fields that a setting ``context`` names."""
     return (context,) if isinstance(context, str) else tuple(context or ())
 
@@ -185,7 +186,7 @@ class Fuser(nn.Module, ABC):
     level: Literal["token", "span"]
     width: int
     loss_names: ClassVar[tuple[str, ...]] = ()
-    publish: bool = False
+    publish_attention: bool = False
     """Whether to return attention maps (set by ``System.publish_attention``)."""
 
     @abstractmethod

@@ -137,7 +137,7 @@ class System(nn.Module):
         """
         for module in self.modules():
             if isinstance(module, Encoder | Fuser):
-                module.publish = on
+                module.publish_attention = on
 
 
 class _Met:

@@ -103,7 +103,7 @@ def test_the_builder_supplies_what_the_contract_says(tmp_path: Path) -> None:
     parts = {
         "text_encoder": system.text,
         "image_encoder": system.views["grid"],
-        "aligner": system.aligner,
+        "aligner": system.aligner[0],
         "fuser": system.fuser,
         "decoder": system.decoder,
     }

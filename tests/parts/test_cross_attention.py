@@ -171,7 +171,7 @@ def test_published_attention_is_what_is_used() -> None:
     """With one head, the weights and the values give what comes out."""
     words, views = units(), {"grid": view([4, 0, 2], 4, 6), "caption": view([1, 0, 3], 3, 8)}
     module = fuser(heads=1)
-    module.publish = True
+    module.publish_attention = True
     fused = module(words, views)
     assert {name: tuple(x.shape) for name, x in fused.attention.items()} == {
         "grid": (3, 5, 1 + 4),

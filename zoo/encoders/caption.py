@@ -34,7 +34,7 @@ class Caption(ImageEncoder):
 
     def __init__(self, *, encoder: TextEncoder) -> None:
         super().__init__()
-        if encoder.context:
+        if encoder.context_fields:
             raise ConfigError(
                 "caption: its encoder reads the caption alone; take `context` away from it"
             )

@@ -7,7 +7,6 @@ those of its last. Sentences longer than the encoder's limit are read in overlap
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -106,7 +105,7 @@ class Pretrained(TextEncoder):
         config = load_config(model, folder)
         cls = encoder_class(model, config)
         self.splitter = Splitter(model, folder)
-        self.context = context
+        self.context_fields = context
         if context:
             self._separator, self._context_type = self.splitter.between(model)
         self.model = load_model(
@@ -139,10 +138,6 @@ class Pretrained(TextEncoder):
                 positions = min(positions, table.num_embeddings - offset)
         return int(min(positions, self.tokenizer.model_max_length))
 
-    def unknown_share(self, words: Counter[str]) -> float:
-        """Of all occurrences of words, the share in which the tokenizer does not know a piece."""
-        return self.splitter.unknown_share(words)
-
     def prepare(self, sample: Sample) -> Pieces:
         read = self.splitter(sample.words)
         words = [pieces for pieces, _ in read]
@@ -157,7 +152,7 @@ class Pretrained(TextEncoder):
             places.append((window, start + lead - slices[window].start, len(pieces) - lead))
             start += len(pieces)
         made = Pieces([prefix + flat[s] + suffix for s in slices], places)
-        return self._with_context(made, sample) if self.context else made
+        return self._with_context(made, sample) if self.context_fields else made
 
     def _with_context(self, alone: Pieces, sample: Sample) -> Pieces:
         """The sentence with the context behind it: whole fields, then a cut one, as room allows."""
@@ -166,7 +161,7 @@ class Pretrained(TextEncoder):
         prefix, suffix = self.splitter.prefix, self.splitter.suffix
         own = len(alone.windows[0])
         whole = alone.windows[0][: own - len(suffix)]
-        for name in self.context:
+        for name in self.context_fields:
             words = (sample.get(name) or "").split()
             room = self.limit + len(prefix) - len(whole) - len(self._separator)
             if words and room > 0:
@@ -202,7 +197,7 @@ class Pretrained(TextEncoder):
             done += len(row.windows)
         sizes = torch.tensor(pieces, dtype=torch.long).view(len(rows), count)
         behind: dict[str, Tensor] = {}
-        if self.context:
+        if self.context_fields:
             own = [row.own or len(window) for row in rows for window in row.windows]
             ends, place = torch.tensor([own, list(map(len, windows))]), torch.arange(length)
             behind["context"] = (place >= ends[0, :, None]) & (place < ends[1, :, None])

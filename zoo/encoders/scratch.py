@@ -63,14 +63,14 @@ class Scratch(TextEncoder):
         self.layers = nn.TransformerEncoder(
             layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
         )
-        self.context = context
+        self.context_fields = context
         if context:
             self.separator = nn.Parameter(torch.randn(width) * 0.02)
 
     def prepare(self, sample: Sample) -> tuple[Words, Words]:
         """The sentence's words, and those of the context with a separator before each field."""
         behind: Words = []
-        for name in self.context:
+        for name in self.context_fields:
             words = (sample.get(name) or "").split()
             behind += [SEPARATOR, *self.embedding.prepare(words)] if words else []
         return self.embedding.prepare(sample.words), behind
@@ -79,7 +79,7 @@ class Scratch(TextEncoder):
         """As :class:`WordEmbedding`, for the words (B, M) of sentence and context; with ``context``
         also ``own`` (B, N), the mask of the sentences, and ``separator`` (B, M)."""
         inputs = self.embedding.collate([own + behind for own, behind in rows])
-        if self.context:
+        if self.context_fields:
             lengths = torch.tensor([len(own) for own, _ in rows]).unsqueeze(1)
             inputs["own"] = torch.arange(max(len(own) for own, _ in rows)) < lengths
             inputs["separator"] = (inputs["index"] == 0) & inputs["mask"]

@@ -14,7 +14,7 @@ from zoo.encoders.hub import digest
 from zoo.encoders.pretrained import Pretrained, Sentence
 from zoo.encoders.scratch import Scratch
 from zoo.errors import ConfigError
-from zoo.parts import TextEncoder, context_fields
+from zoo.parts import TextEncoder, field_names
 from zoo.registry import register
 from zoo.types import Inputs, Sample, Text
 
@@ -77,9 +77,9 @@ class Transformer(TextEncoder):
             raise ConfigError("transformer: give one of `model` and `scratch`, and not both")
         if model is None and revision is not None:
             raise ConfigError("transformer: `revision` belongs to `model`, and there is none")
-        self.context = context_fields(context)
-        for name in self.context:
-            if name in ("words", "picture") or self.context.count(name) > 1:
+        self.context_fields = field_names(context)
+        for name in self.context_fields:
+            if name in ("words", "picture") or self.context_fields.count(name) > 1:
                 raise ConfigError(
                     f"transformer: `context` can't have `{name}`; name each text field once, "
                     "`caption` or another text of the samples"
@@ -87,8 +87,8 @@ class Transformer(TextEncoder):
         self.body: TextEncoder
         self.unknown_share = 0.0
         if model is not None:
-            self.body = Pretrained(model, sentence, revision, self.context)
-            self.unknown_share = self.body.unknown_share(words)
+            self.body = Pretrained(model, sentence, revision, self.context_fields)
+            self.unknown_share = self.body.splitter.unknown_share(words)
             if self.unknown_share > MOST_UNKNOWN:
                 raise ConfigError(
                     f"model `{model}` does not know {self.unknown_share:.0%} of the training words "
@@ -98,7 +98,7 @@ class Transformer(TextEncoder):
         elif sentence == "pooler":
             raise ConfigError("transformer: `scratch` has no pooler; set sentence to `first`")
         else:
-            self.body = Scratch(words, sentence, self.context, **(scratch or {}))
+            self.body = Scratch(words, sentence, self.context_fields, **(scratch or {}))
         self.width = self.body.width
 
     @classmethod

@@ -82,7 +82,7 @@ class Collaboration(Fuser):
         fused = self.dropout(self.fusion(torch.cat(branches, dim=-1)))
         seen = torch.stack([views[name].present for name in self.branches]).any(dim=0)
         attention = {}
-        if self.publish:
+        if self.publish_attention:
             for name, branch in self.branches.items():
                 if isinstance(branch, RegionBranch):
                     weights = branch.weights(units.vectors, views[name])

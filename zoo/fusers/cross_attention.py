@@ -70,7 +70,7 @@ class CrossAttention(Fuser):
         fused = where_seen(masks.any(dim=1), attended, units.vectors)
         if self.concat:
             fused = torch.cat([units.vectors, fused], dim=-1)
-        if not self.publish:
+        if not self.publish_attention:
             return units.with_vectors(fused)
         weights = self.attention.weights(units.vectors, keys, masks) * units.mask.unsqueeze(-1)
         each = torch.split(weights, [mask.shape[1] for _, mask in looked_at], dim=-1)

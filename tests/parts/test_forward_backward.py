@@ -75,7 +75,7 @@ chains = given(
     tags=st.integers(1, 4),
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=3),
     seed=st.integers(0, 100_000),
-    spread=st.sampled_from([0.1, 1.0, 30.0, 1000.0]),
+    spread=st.sampled_from([0.1, 1.0, 30.0, 300.0, 1000.0]),
     harsh=st.lists(st.sampled_from([-50.0, 50.0, -700.0, 700.0, FORBIDDEN, -inf]), max_size=3),
 )
 """Up to scores that leave nothing of exp(score - maximum), though later words make up for them."""
@@ -83,6 +83,7 @@ chains = given(
 
 @chains
 @example(tags=4, lengths=[6, 1, 3], seed=1, spread=1000.0, harsh=[-50.0, 50.0])  # not scaled
+@example(tags=3, lengths=[3, 1], seed=257003, spread=300.0, harsh=[])  # a norm of nearly nothing
 @example(tags=3, lengths=[6, 6, 2], seed=2, spread=1.0, harsh=[FORBIDDEN, -inf])
 @settings(max_examples=60, deadline=None)
 def test_double_precision_is_brute_force(
@@ -103,6 +104,7 @@ def test_double_precision_is_brute_force(
 
 
 @chains
+@example(tags=1, lengths=[1], seed=2738, spread=0.1, harsh=[-inf])  # no transition at all
 @settings(max_examples=40, deadline=None)
 def test_single_precision_is_brute_force(
     tags: int, lengths: list[int], seed: int, spread: float, harsh: list[float]

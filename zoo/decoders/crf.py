@@ -92,9 +92,7 @@ class Crf(Decoder):
         """
         transitions, start, end = (score.double() for score in self.scores())
         emissions = emissions.double()  # here, so that both gradients are rounded once, in sum
-        total: Tensor = LogPartition.apply(  # type: ignore[no-untyped-call]
-            emissions, mask, transitions, start, end
-        )
+        total: Tensor = LogPartition.apply(emissions, mask, transitions, start, end)
         path = path_scores(emissions, tags, mask, transitions, start, end)
         return (total - path).mean().to(self.crf.transitions.dtype)
 

@@ -23,7 +23,8 @@ class Messages(NamedTuple):
             undefined on padding.
         partition: (B,), over all sequences.
         scaled: (B, N, K), ``forward`` as probabilities times a factor that differs between words.
-        scales: (B, N), so that for i > 0 scaled[i - 1] @ exp(transitions - transitions.max()) is
+        moves: (K, K), exp(transitions) times a factor.
+        scales: (B, N), the logs of the factors, so that for i > 0 scaled[i - 1] @ moves is
             exp(forward[i] - steps[i] - scales[i]).
         sound: (B,), whether the scaled products were exact; if not, ``scaled`` and ``scales`` are
             undefined, and the log-sums were computed one by one.
@@ -34,6 +35,7 @@ class Messages(NamedTuple):
     backward: Tensor
     partition: Tensor
     scaled: Tensor
+    moves: Tensor
     scales: Tensor
     sound: Tensor
 
@@ -45,9 +47,10 @@ def messages(
     """Forward and backward in one loop of matrix products: backward is forward over the reverse.
 
     With every factor scaled to at most 1, a product of matrices sums positive terms, and the only
-    loss is by underflow: K terms, each below the smallest normal number. So a sum of at least
-    K · tiny / eps is exact to rounding, whatever its terms were. Every sum is checked for that;
-    the sentences where one fails (log-scores more than 650 apart) are computed by logsumexp.
+    loss is by underflow: K² terms, each below the smallest normal number, which the norm they are
+    divided by may have raised. So a sum of at least K² · tiny / (eps · norm) is exact to rounding,
+    whatever its terms were. Every sum is checked for that; the sentences where one fails
+    (log-scores more than about 300 apart) are computed by logsumexp.
 
     Args:
         emissions: (B, N, K).
@@ -63,22 +66,20 @@ def messages(
     turned = torch.where(mask, mask.sum(1, keepdim=True) - 1 - place, place).unsqueeze(2)
 
     both = torch.stack([steps, steps.gather(1, turned.expand_as(steps))]).permute(2, 0, 1, 3)
-    top, peak = both.amax(3, keepdim=True), transitions.max()
+    top, peak = both.amax(3, keepdim=True), transitions.max().clamp(min=real.min)
     factors = (both - top).exp()
-    moves = (transitions - peak).exp()
-    moves = torch.stack([moves, moves.T])  # of forward, of backward, as in all that follows
+    moves = torch.stack([transitions, transitions.T]).sub(peak).exp()  # forward's and backward's
     sums, scaled = factors.new_empty(2, length, 2, batch, tags)
     norms = factors.new_empty(length, 2, batch, 1)
     sums[0] = (ends - ends.amax(2, keepdim=True)).exp()
-    onwards = [*sums[1:], torch.empty_like(sums[0])]
-    for arrived, factor, left, norm, onward in zip(
-        sums, factors, scaled, norms, onwards, strict=True
-    ):
-        torch.mul(arrived, factor, out=left)
+    for i, norm in enumerate(norms):
+        left = torch.mul(sums[i], factors[i], out=scaled[i])
         left /= torch.amax(left, 2, keepdim=True, out=norm)
-        torch.bmm(left, moves, out=onward)
+        if i + 1 < length:
+            torch.bmm(left, moves, out=sums[i + 1])
 
-    passed = (sums[1:] >= tags * real.tiny / real.eps).all(3).all(1)  # nan does not pass
+    seen = sums[1:] * norms[:-1].clamp(max=1)
+    passed = (seen >= tags**2 * real.tiny / real.eps).all(3).all(1)  # nan does not pass
     sound = (passed | ~mask.T[1:]).all(0)
     scales = ends.amax(2, keepdim=True) + torch.zeros_like(norms)
     scales[1:] += (top + norms.log() + peak)[:-1].cumsum(0)
@@ -92,8 +93,8 @@ def messages(
             steps[again], mask[again], transitions, *ends.squeeze(1)
         )
     partition = (forward[:, 0] + backward[:, 0]).logsumexp(1)
-    scaled, scales = scaled[:, 0].transpose(0, 1), scales[:, 0, :, 0].T
-    return Messages(steps, forward, backward, partition, scaled, scales, sound)
+    scaled, scales = scaled[:, 0].transpose(0, 1), scales[:, 0, :, 0].T  # forward's
+    return Messages(steps, forward, backward, partition, scaled, moves[0], scales, sound)
 
 
 def by_logsumexp(
@@ -126,10 +127,10 @@ class LogPartition(torch.autograd.Function):
         return found.partition
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
         mask, transitions, *found = ctx.saved_tensors
-        steps, forward, backward, partition, scaled, scales, sound = found
+        steps, forward, backward, partition, scaled, moves, scales, sound = found
         weight, total = weight[:, None, None], partition[:, None, None]
         tags = (forward + backward - total).exp() * weight
         tags = tags.masked_fill(~mask.unsqueeze(2), 0)
@@ -138,7 +139,7 @@ class LogPartition(torch.autograd.Function):
         use = (mask[:, 1:] & sound.unsqueeze(1)).unsqueeze(2)
         before = scaled[:, :-1].masked_fill(~use, 0).flatten(0, 1)
         after = after.masked_fill(~use, 0).flatten(0, 1)
-        moves = (before.T @ after) * (transitions - transitions.max()).exp()
+        moves = (before.T @ after) * moves
         for i in range(1, 1 if sound.all() else mask.shape[1]):
             rows = mask[:, i] & ~sound
             onward = (steps[rows, i] + backward[rows, i]).unsqueeze(1) - total[rows]

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.func import functional_call
 
 from zoo.decoders.crf import Crf
 from zoo.decoders.tagging import Scheme
@@ -96,6 +97,24 @@ def test_likelihood_is_that_of_brute_force(
         expected.append(scores.logsumexp(0) - scores[gold])
     nll = decoder.negative_log_likelihood(decoder.emissions(units), tags, units.mask)
     assert torch.isclose(nll, torch.stack(expected).mean(), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("scheme", [BIO, BIOES])
+@pytest.mark.parametrize("constrained", [True, False])
+def test_likelihood_is_allennlps(scheme: Scheme, constrained: bool) -> None:
+    decoder = crf(scheme, types=2, constrained=constrained)
+    lengths = torch.randint(1, 30, (16,)).tolist()
+    units = words(lengths, len(decoder.tagging))
+    tags = decoder.tagging.encode([[Entity(0, 1, "PER")]] * 16, units.mask)
+    names = ("transitions", "start_transitions", "end_transitions")
+    scores = dict(zip(names, decoder.scores(), strict=True))
+    expected = -functional_call(decoder.crf, scores, (units.vectors, tags, units.mask)) / 16
+    found = decoder.negative_log_likelihood(units.vectors, tags, units.mask)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    parameters = [p for p in decoder.crf.parameters() if p.requires_grad]
+    gradients = (torch.autograd.grad(value, parameters) for value in (found, expected))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
 @cases

@@ -12,8 +12,8 @@ from allennlp_light.modules.conditional_random_field.conditional_random_field im
 )
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from zoo.decoders.forward_backward import LogPartition, messages
 from zoo.decoders.tagging import Scheme, Tagging, scored
 from zoo.decoders.viterbi import viterbi
 from zoo.parts import Decoder
@@ -24,31 +24,18 @@ FORBIDDEN = -1e4
 """Score of an illegal transition: its probability is exactly 0 in float32 and float64."""
 
 
-class LinearChain(ConditionalRandomField):  # type: ignore[misc]
-    """allennlp-light's CRF; only the score of the given path is computed without its loop."""
-
-    def _joint_likelihood(
-        self, logits: Tensor, transitions: Tensor, tags: Tensor, mask: Tensor
-    ) -> Tensor:
-        """(B,) scores of the paths: logits (B, N, K), transitions (K, K), tags and mask (B, N)."""
-        emitted = logits.gather(2, tags.unsqueeze(2)).squeeze(2) * mask
-        moves = tags[:, :-1] * self.num_tags + tags[:, 1:]
-        moved = transitions.flatten().take(moves) * mask[:, 1:]
-        last = tags.gather(1, mask.sum(dim=1, keepdim=True) - 1).squeeze(1)
-        ends: Tensor = self.start_transitions[tags[:, 0]] + self.end_transitions[last]
-        return emitted.sum(dim=1) + moved.sum(dim=1) + ends
-
-
 @register("decoder", "crf")
 class Crf(Decoder):
     """Linear-chain CRF over words, BIO or BIOES.
 
     Cites: lafferty-etal-2001-conditional
 
-    Emissions are linear in the units. The likelihood is allennlp-light's, the mean over
-    *sentences*. Only legal sequences exist when ``constrained``: illegal transitions (and starts,
-    and ends) are out of the normaliser too, not of the decoding alone, so training and decoding
-    know the same distribution and p(y | x) sums to one over the legal sequences.
+    Emissions are linear in the units. Parameters and legal transitions are allennlp-light's. So is
+    the likelihood, its mean over *sentences*, but it is computed in float64 by
+    :mod:`zoo.decoders.forward_backward`. Only legal sequences exist when ``constrained``: illegal
+    transitions (and starts, and ends) are out of the normaliser too, not of the decoding alone, so
+    training and decoding know the same distribution and p(y | x) sums to one over the legal
+    sequences.
 
     An entity's score is the posterior probability of its tags, p(y_s … y_e | x), by
     forward-backward.
@@ -76,7 +63,7 @@ class Crf(Decoder):
         self.tagging = Tagging(types, scheme)
         self.dropout = nn.Dropout(dropout)
         self.emission = nn.Linear(fused, len(self.tagging))
-        self.crf = LinearChain(len(self.tagging))
+        self.crf = ConditionalRandomField(len(self.tagging))
         legal = legal_transitions(self.tagging, constrained)
         self.register_buffer("legal", legal, persistent=False)
         self.legal: Tensor
@@ -103,10 +90,11 @@ class Crf(Decoder):
             tags: (B, N) int64.
             mask: (B, N).
         """
-        names = ("transitions", "start_transitions", "end_transitions")
-        scores = dict(zip(names, self.scores(), strict=True))
-        total: Tensor = functional_call(self.crf, scores, (emissions, tags, mask))
-        return -total / len(emissions)
+        transitions, start, end = (score.double() for score in self.scores())
+        emissions = emissions.double()  # here, so that both gradients are rounded once, in sum
+        total: Tensor = LogPartition.apply(emissions, mask, transitions, start, end)
+        path = path_scores(emissions, tags, mask, transitions, start, end)
+        return (total - path).mean().to(self.crf.transitions.dtype)
 
     def loss(
         self, units: Units, text: Text, gold: Sequence[Sequence[Entity]]
@@ -130,20 +118,29 @@ class Crf(Decoder):
         if not any(entities):
             return [[] for _ in entities]
 
-        forward, backward = messages(emissions, mask, transitions, start, end)
-        partition = (forward[:, 0] + backward[:, 0]).logsumexp(dim=1)
+        found = messages(emissions, mask, transitions, start, end)
         tags = path.clamp(min=0)
-        inner = emissions.gather(2, tags.unsqueeze(2)).squeeze(2)
+        inner = found.steps.gather(2, tags.unsqueeze(2)).squeeze(2)
         inner[:, 1:] += transitions[tags[:, :-1], tags[:, 1:]]
         inner = inner.cumsum(dim=1)
 
         def posterior(row: Tensor, first: Tensor, last: Tensor) -> Tensor:
-            before = forward[row, first, tags[row, first]]
-            after = backward[row, last, tags[row, last]]
+            before = found.forward[row, first, tags[row, first]]
+            after = found.backward[row, last, tags[row, last]]
             between = inner[row, last] - inner[row, first]
-            return (before + between + after - partition[row]).exp()
+            return (before + between + after - found.partition[row]).exp()
 
         return scored(entities, posterior, path.device)
+
+
+def path_scores(
+    emissions: Tensor, tags: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor
+) -> Tensor:
+    """(B,) scores of given paths: emissions (B, N, K), tags and mask (B, N), transitions (K, K)."""
+    emitted = emissions.gather(2, tags.unsqueeze(2)).squeeze(2).masked_fill(~mask, 0)
+    moved = transitions[tags[:, :-1], tags[:, 1:]].masked_fill(~mask[:, 1:], 0)
+    last = tags.gather(1, mask.sum(dim=1, keepdim=True) - 1).squeeze(1)
+    return start[tags[:, 0]] + emitted.sum(dim=1) + moved.sum(dim=1) + end[last]
 
 
 def legal_transitions(tagging: Tagging, constrained: bool) -> Tensor:
@@ -158,31 +155,3 @@ def legal_transitions(tagging: Tagging, constrained: bool) -> Tensor:
     legal = torch.zeros(size, size, dtype=torch.bool)
     legal[tuple(torch.tensor(pairs).T)] = True
     return legal
-
-
-def messages(
-    emissions: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The log-sums of forward-backward.
-
-    Args:
-        emissions: (B, N, K).
-        mask: (B, N).
-        transitions: (K, K), from row to column.
-        start: (K,).
-        end: (K,).
-
-    Returns:
-        forward (B, N, K): of all ways to come to tag k at word i, its emission included;
-        backward (B, N, K): of all ways to go on from there, its emission excluded. Forward is
-        undefined on padding.
-    """
-    words = emissions.unbind(1)
-    forward = [start + words[0]]
-    for word in words[1:]:
-        forward.append((forward[-1].unsqueeze(2) + transitions).logsumexp(1) + word)
-    backward = [end.expand_as(words[0])]
-    for i in range(len(words) - 1, 0, -1):
-        onward = (transitions + (words[i] + backward[-1]).unsqueeze(1)).logsumexp(2)
-        backward.append(torch.where(mask[:, i, None], onward, end))
-    return torch.stack(forward, 1), torch.stack(backward[::-1], 1)

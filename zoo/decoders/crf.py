@@ -13,7 +13,7 @@ from allennlp_light.modules.conditional_random_field.conditional_random_field im
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.decoders.forward_backward import LogPartition, messages
+from zoo.decoders.forward_backward import LogPartition, by_logsumexp, messages
 from zoo.decoders.tagging import Scheme, Tagging, scored
 from zoo.decoders.viterbi import viterbi
 from zoo.parts import Decoder
@@ -103,11 +103,16 @@ class Crf(Decoder):
         return {"crf": self.negative_log_likelihood(self.emissions(units), tags, units.mask)}
 
     def log_marginals(self, units: Units, text: Text) -> Tensor:
-        """(B, N, K): log p(y_i = k | x) of each word's tags, by forward-backward."""
+        """(B, N, K): log p(y_i = k | x) of each word's tags, by forward-backward.
+
+        A tag that can't stand at a word has -10,000 in place of -inf, so that differences are
+        numbers.
+        """
         emissions, mask = self.emissions(units), units.mask
-        forward, backward = messages(emissions, mask, *self.scores())
+        forward, backward = by_logsumexp(emissions, mask, *self.scores())
         joint = forward + backward
-        return (joint - joint[:, :1].logsumexp(dim=2, keepdim=True)) * mask.unsqueeze(-1)
+        found: Tensor = joint - joint[:, :1].logsumexp(dim=2, keepdim=True)
+        return found.clamp(min=-1e4) * mask.unsqueeze(-1)
 
     @torch.no_grad()
     def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:

@@ -77,7 +77,7 @@ def run(settings: Settings) -> Result:
     def first() -> None:
         """An epoch in which no sentence has been tokenised yet."""
         epochs.trainer.collate = Collator(epochs.trainer.system)
-        epochs.trainer.system.text.body._pieces.clear()
+        epochs.trainer.system.text.body.splitter._known.clear()
         epochs()
 
     sides = {"bare": bare, "first": first, "later": epochs}

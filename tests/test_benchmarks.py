@@ -38,7 +38,13 @@ def test_every_benchmark_is_listed(program: ModuleType) -> None:
     assert files - not_timed == set(program.NAMES) == set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+LONG = ("systems", "padding", "train_step")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in NAMES],
+)
 def test_benchmark_runs(
     name: str, program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,9 +94,9 @@ def test_plug_ins_that_a_file_names(tmp_path: Path) -> None:
 
 
 def test_an_unknown_part_tells_how_to_add_one(registry: Path) -> None:
-    registry.write_text(registry.read_text().replace("part: cross_attention", "part: gate"))
+    registry.write_text(registry.read_text().replace("part: cross_attention", "part: no_such_gate"))
     (line,) = problems(registry)
-    assert "unknown fuser `gate`" in line
+    assert "unknown fuser `no_such_gate`" in line
     assert "--plugin FILE" in line
     assert "plugins: [FILE]" in line
 

@@ -41,6 +41,7 @@ def predictions(trainer: Trainer, samples: Sequence[Sample]) -> list[Prediction]
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["2m-ner", "smner"])
 def test_the_picture_is_what_helps(name: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))

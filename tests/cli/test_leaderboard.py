@@ -82,6 +82,7 @@ def test_every_published_run_is_read(tmp_path, monkeypatch, capsys) -> None:
 
 
 def test_arms_are_shown_when_asked_for(tmp_path, put_run, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     put_run(tmp_path)
     put_run(tmp_path, overrides=["systems.plain.aligner=null"])
     put_run(tmp_path, dataset="arms", overrides=["x=1"])

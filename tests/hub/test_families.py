@@ -327,7 +327,7 @@ def test_a_sentencepiece_file_alone(family: str, file: str, save: Save, tmp_path
     encoder = build(family, folder)
     body = encoder.body
     assert isinstance(body, Pretrained)
-    (window,), _ = encoder.prepare(SENTENCES[0])
+    (window,), *_ = encoder.prepare(SENTENCES[0])
     own = SentencePieceProcessor(model_proto=made.getvalue())
     pieces = body.tokenizer.convert_ids_to_tokens(window)
     assert pieces[1:-1] == own.encode(" ".join(SENTENCES[0].words), out_type=str)

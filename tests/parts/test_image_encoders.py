@@ -323,8 +323,9 @@ def test_frozen_gives_what_its_encoder_gives(small: SmallCNN, tmp_path: Path) ->
     assert not small.training
     assert not any(m.training for m in small.modules())
     assert [p for p in frozen.parameters() if p.requires_grad] == []
-    torch.testing.assert_close(view.regions, plain.regions, atol=1e-6, rtol=0)
-    torch.testing.assert_close(view.pooled, plain.pooled, atol=1e-6, rtol=0)
+    # one picture at a time and all together, sums are taken in another order: as in the contract
+    torch.testing.assert_close(view.regions, plain.regions, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(view.pooled, plain.pooled, atol=1e-6, rtol=1e-5)
     assert torch.equal(view.mask, plain.mask)
     assert not view.regions.requires_grad
     assert see(frozen, [SAMPLES[1]]).regions.shape == (1, small.regions, 8)

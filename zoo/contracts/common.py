@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
@@ -62,7 +63,7 @@ def specify(kind: str, name: str, settings: Mapping[str, Any]) -> PartSpec | lis
     try:
         return validate_part(kind, parse(text, "example")["example"], Place(("example",), ""))
     except ConfigError as error:
-        return list(error.problems)
+        return [re.sub(r" \(example:\d+\)", "", each) for each in error.problems]  # no file
 
 
 # The class ---------------------------------------------------------------------------------------

@@ -193,16 +193,14 @@ def _problem(picture: Picture) -> str | None:
 
 
 def _key(picture: Picture) -> str | None:
-    """What a picture is remembered by; None where its file can't be looked at."""
-    if picture.data is not None:
-        what = hashlib.sha256(picture.data).hexdigest()
-    else:
-        assert picture.path is not None, "a picture has a path or bytes"
-        try:
-            state = picture.path.stat()
-        except OSError:
-            return None
-        what = f"{os.path.realpath(picture.path)}\0{state.st_size}\0{state.st_mtime_ns}"
+    """What a picture is remembered by; None where it has no file that can be looked at."""
+    if picture.path is None:
+        return None
+    try:
+        state = picture.path.stat()
+    except OSError:
+        return None
+    what = f"{os.path.realpath(picture.path)}\0{state.st_size}\0{state.st_mtime_ns}"
     return hashlib.sha256(f"{_how()}\0{what}".encode(errors="surrogateescape")).hexdigest()[:32]
 
 

@@ -47,7 +47,7 @@ def test_every_addition_is_one_file_and_a_metric_and_a_column_are_one_line() -> 
 
 def test_every_part_fulfils_its_contract(saved: Path, zoo: Zoo) -> None:
     names = [args[1] for args in commands() if args[0] == "contract"]
-    assert len(names) == 6
+    assert len(names) == 7
     done = zoo("contract", *names)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(names)} passed" in done.stdout

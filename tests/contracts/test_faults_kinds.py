@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from zoo import registry
@@ -286,3 +288,50 @@ def test_a_joint_encoder(contract) -> None:
 def test_joint_encoders(contract, change: tuple[str, str], line: str) -> None:
     report = contract(JOINT.replace(*change), "both")
     assert [fault for fault in report.faults if line in fault], report.faults
+
+
+OBJECTIVE = """
+import torch
+from zoo.parts import Objective
+from zoo.registry import register
+
+
+@register("objective", "{name}")
+class Again(Objective):
+    "Two passes alike."
+
+    loss_names = ("again",)
+
+    def __init__(self, width):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, system, batch, output):
+        other = system(batch, train=False)
+        one = system.decoder.log_marginals(output.units, output.text)
+        two = system.decoder.log_marginals(other.units, other.text)
+        return {{"again": self.scale * (one - two).square().mean()}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("", "", ""),
+        ('("again",)', '("agin",)', "loss `again` is not listed"),
+        ("self.scale * ", "", "the parameter scale gets no gradient"),
+        (".mean()}", "}", "not a tensor of shape ()"),
+        ("one - two", "one - two + float('nan')", "loss `again` is nan"),
+        ("other = system", "other = sistem", "raises NameError"),
+    ],
+)
+def test_objectives(tmp_path: Path, old: str, new: str, line: str) -> None:
+    name = f"objective_{abs(hash((old, new)))}"
+    text = OBJECTIVE.format(name=name)
+    assert old in text
+    file = tmp_path / f"{name}.py"
+    file.write_text(text.replace(old, new, 1) if old else text)
+    registry.load_plugin_file(file)
+    faults = check("objective", registry.resolve("objective", name), {})
+    assert len(faults) == bool(line), faults
+    assert all(line in fault for fault in faults)

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from zoo.contracts import aligners, common, decoders, encoders, fusers, readers
+from zoo.contracts import aligners, common, decoders, encoders, fusers, objectives, readers
 from zoo.contracts.examples import example_files, examples, required
 from zoo.contracts.inputs import Subject, make_folder
 from zoo.errors import ConfigError
@@ -38,6 +38,7 @@ CHECKS: Mapping[str, tuple[tuple[Check, ...], tuple[Check, ...]]] = {
     "aligner": ((aligners.returned,), (*aligners.CHECKS, *common.MODULE)),
     "fuser": ((fusers.returned,), (*fusers.CHECKS, *common.MODULE)),
     "decoder": ((decoders.returned,), (*decoders.CHECKS, *common.MODULE)),
+    "objective": ((objectives.returned,), objectives.CHECKS),
 }
 """By kind: what is returned, and (only where that is in order) how the part behaves."""
 

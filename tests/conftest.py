@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -143,3 +143,12 @@ def put_run() -> Callable[..., Path]:
         return Store(root).folder(record)
 
     return put
+
+
+@pytest.fixture(autouse=True)
+def no_plugins_of_other_tests() -> Iterator[None]:
+    """Files that a test loads as plug-ins are its own, as they are a command's."""
+    from zoo import registry
+
+    yield
+    registry.forget_plugin_files()

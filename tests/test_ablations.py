@@ -26,7 +26,7 @@ def comparisons(registry: Path, text: str) -> dict[str, dict[str, Plan]]:
     """The arms by comparison and name."""
     found: dict[str, dict[str, Plan]] = {}
     for plan in read(with_ablation(registry, text)).ablations["study"].arms:
-        found.setdefault(plan.arm.title, {})[plan.arm.name] = plan
+        found.setdefault(plan.arm.comparison.title, {})[plan.arm.name] = plan
     return found
 
 
@@ -58,9 +58,11 @@ def test_what_is_not_said_is_that_of_the_first_suite(registry: Path) -> None:
     study = read(with_ablation(registry, "base: plain\narms: {spans: {system: spans}}"))
     study = study.ablations["study"]
     assert study.seeds == (1,)
-    assert [
-        (p.dataset, p.system.backbone, p.recipe_name, p.arm.ablation) for p in study.plans()
-    ] == [("mini", "tiny", "quick", "study")] * 2
+    plans = study.plans()
+    assert [(p.dataset, p.system.backbone, p.recipe_name) for p in plans] == [
+        ("mini", "tiny", "quick")
+    ] * 2
+    assert {plan.arm.comparison.ablation for plan in plans} == {"study"}
 
 
 def test_what_is_said_holds(registry: Path) -> None:
@@ -279,7 +281,7 @@ def test_command_line_overrides_come_first(registry: Path) -> None:
 def test_a_run_s_overrides_may_leave_an_ablation_without_sense(registry: Path) -> None:
     path = with_ablation(registry, "base: seeing\narms: {a: {aligner.temperature: 1}}")
     assert read(path, ["systems.seeing.aligner=null"]).ablations == {}
-    with pytest.raises(ConfigError, match="is no mapping"):
+    with pytest.raises(ConfigError, match="is not a mapping"):
         studied(path, ["systems.seeing.aligner=null"])
 
 
@@ -322,7 +324,7 @@ MISTAKES = [
     ("unknown key of a system", "base: seeing\narms: {a: {alinger: {part: contrastive}}}",
      ["ablations.study.arms.a", ":34", "`alinger`", "`aligner`"]),
     ("below what is no mapping", "base: seeing\narms: {a: {fuser.heads.more: 2}}",
-     ["ablations.study.arms.a", ":34", "systems.seeing.fuser.heads", "no mapping"]),
+     ["ablations.study.arms.a", ":34", "systems.seeing.fuser.heads", "not a mapping"]),
     ("bad value", "base: seeing\narms: {a: {fuser.heads: two}}",
      ["ablations.study.arms.a", "fuser.heads", ":34", "'two'"]),
     ("unknown part", "base: seeing\narms: {a: {decoder.part: crff}}",

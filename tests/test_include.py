@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from zoo.config import own
+from zoo.config.config import shipped_file
 from zoo.config.own import add_suite
-from zoo.config.read import read, shipped
+from zoo.config.read import read
 from zoo.errors import ConfigError
 from zoo.yaml import load
 
@@ -46,7 +47,7 @@ def test_a_file_is_laid_over_the_shipped_registry(tmp_path: Path) -> None:
         "recipe: tiny}}"
     )
     config = read(path)
-    assert set(load(shipped())["systems"]) < set(config.systems)
+    assert set(load(shipped_file())["systems"]) < set(config.systems)
     assert next(iter(config.suites)) == "own", "the file's own entries come first"
     (plan,) = config.plan()
     assert plan.system.decoder.settings["scheme"] == "BIOES"

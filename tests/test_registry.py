@@ -136,8 +136,8 @@ def test_plug_in_files(tmp_path: Path) -> None:
     file.write_text(PLUGIN.format(name="test_file"))
     registry.load_plugin_file(file)
     first = registry.resolve("fuser", "test_file")
-    registry.load_plugin_file(file)  # twice is no mistake
-    assert registry.resolve("fuser", "test_file") is not first
+    registry.load_plugin_file(file)
+    assert registry.resolve("fuser", "test_file") is first, "a file is loaded once"
 
 
 @pytest.mark.parametrize(

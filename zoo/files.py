@@ -100,3 +100,11 @@ def _started(pid: int) -> int:
     import psutil
 
     return int(psutil.Process(pid).create_time())
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there, also where the name is one that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with characters that are refused
+        return False

@@ -20,6 +20,7 @@ import ast
 import hashlib
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -138,8 +139,8 @@ def _decisive(part: Part, models: dict[str, str]) -> dict[str, Any]:
     A part that loads anything from elsewhere (weights, a tokenizer, configuration files) defines
     ``@classmethod loaded(cls, settings) -> dict[str, str]``, which gives, for its validated
     settings, each model's digest by the name it is written as: that of a local model's files, the
-    commit of a model on the hub. Settings that are such a name, or that commit, enter as the list
-    of digests only.
+    commit of a model on the hub. A setting that is such a name enters as the digest, and one
+    that is such a digest (a revision written out) not at all.
 
     Args:
         models: what the part and those nested in it load is added here.
@@ -147,11 +148,12 @@ def _decisive(part: Part, models: dict[str, str]) -> dict[str, Any]:
     loaded = getattr(part.cls, "loaded", None)
     own: dict[str, str] = dict(loaded(part.settings)) if loaded is not None else {}
     models |= own
-    covered, defaults, settings = {*own, *own.values()}, _defaults(part.cls), {}
+    defaults, settings = _defaults(part.cls), {}
     for name, value in part.settings.items():
         plain = _plain(value)
         default = name in defaults and _same(plain, _plain(defaults[name]))
-        if not default and not (isinstance(plain, str) and plain in covered):
+        commit = isinstance(plain, str) and plain in own.values()
+        if not default and not commit:
             settings[name] = _named(plain, own)
     return {
         "part": part.name,
@@ -211,6 +213,9 @@ def _weights(weights: Mapping[str, float]) -> dict[str, float]:
 
 # Source -------------------------------------------------------------------------------------------
 
+_PLACE = re.compile(r"__[0-9a-f]{8}$")
+"""What the name of a plug-in file's module tells of its folder."""
+
 _ZOO = Path(__file__).parent.parent
 _PART_PACKAGES = ("zoo.encoders", "zoo.aligners", "zoo.fusers", "zoo.decoders")
 
@@ -242,7 +247,7 @@ def sources(parts: Iterable[Any]) -> str:
         queue += _beside(name, file, packages)
     found = hashlib.sha256()
     for name, code in sorted(seen.items()):
-        found.update(f"{name}\0{code}\0".encode())
+        found.update(f"{_PLACE.sub('', name)}\0{code}\0".encode())
     return found.hexdigest()
 
 

@@ -8,6 +8,7 @@ import); a file adds its own by ``--plugin FILE``.
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zoo.errors import ConfigError, near
+from zoo.files import is_file
 
 KINDS = (
     "reader",
@@ -133,12 +135,12 @@ def load_plugins() -> None:
             except Exception as error:  # whatever the plug-in's own code raises
                 raise ConfigError(
                     f"plug-in `{entry.name}` ({entry.value}) can't be imported: "
-                    f"{type(error).__name__}: {error}; mend or uninstall it"
+                    f"{type(error).__name__}: {error}; fix or uninstall it"
                 ) from error
 
 
 def load_plugin_file(path: Path, asked: str | None = None) -> None:
-    """Import one Python file as a plug-in.
+    """Import one Python file as a plug-in, once.
 
     Args:
         asked: what names the file, for messages; None: ``--plugin FILE``.
@@ -147,8 +149,11 @@ def load_plugin_file(path: Path, asked: str | None = None) -> None:
         ConfigError: no such file, or what its code raises.
     """
     path, asked = path.resolve(), f"{asked}: {path}" if asked else f"--plugin {path}"
-    name = f"zoo_plugin_{path.stem}"
-    if not path.is_file():
+    # the path tells apart files of one name; an id leaves it out (see zoo.identity)
+    name = f"zoo_plugin_{path.stem}__{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in _plugin_files:
+        return
+    if not is_file(path):
         raise ConfigError(f"{asked}: no such file")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -167,3 +172,12 @@ def load_plugin_file(path: Path, asked: str | None = None) -> None:
 def plugin_files() -> list[Path]:
     """The files loaded as plug-ins: another process has to load them, too."""
     return list(_plugin_files.values())
+
+
+def forget_plugin_files() -> None:
+    """Undo what files loaded as plug-ins registered: each command has only its own."""
+    for key in [k for k, cls in _registered.items() if cls.__module__ in _plugin_files]:
+        del _registered[key]
+    for name in _plugin_files:
+        sys.modules.pop(name, None)
+    _plugin_files.clear()

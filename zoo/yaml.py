@@ -31,6 +31,12 @@ _SCALARS = (
 )
 
 
+_ODD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+"""Characters that are no text."""
+
+_RESOLVER = yaml.SafeLoader("")
+
+
 class Place(NamedTuple):
     """Where a key was written: its path from the top, and ``registry.yaml:41``."""
 
@@ -128,12 +134,25 @@ class _Reader:
                 "what is needed"
             )
         above = (*above, id(node))
+        if node.tag != self.implicit(node):
+            self.problems.append(f"{line}: tags (`{node.tag}`) are not supported; remove it")
         if isinstance(node, yaml.SequenceNode):
             return [self.convert(item, (*path, str(i)), above) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path, above)
         assert isinstance(node, yaml.ScalarNode)
+        self.check(node.value, line)
         return _scalar(node.value) if node.style is None else node.value
+
+    def check(self, text: str, line: str) -> None:
+        if odd := _ODD.search(text):
+            self.problems.append(f"{line}: holds the character {odd[0]!r}; remove it")
+
+    def implicit(self, node: yaml.Node) -> str:
+        """The tag that a node has where none is written."""
+        plain = (node.style is None, True) if isinstance(node, yaml.ScalarNode) else (True, False)
+        tag: str = _RESOLVER.resolve(type(node), node.value, plain)  # type: ignore[no-untyped-call]
+        return tag
 
     def mapping(
         self, node: yaml.MappingNode, path: tuple[str, ...], above: tuple[int, ...]
@@ -149,6 +168,8 @@ class _Reader:
                     self.problems.append(f"{line}: `<<` merges one mapping, e.g. `<<: *name`")
             elif not isinstance(key, yaml.ScalarNode):
                 self.problems.append(f"{line}: a key must be text")
+            elif _ODD.search(key.value):
+                self.check(key.value, line)
             elif key.value in result:
                 self.problems.append(
                     f"{line}: duplicate key `{key.value}` (first at "
@@ -170,6 +191,29 @@ def _scalar(text: str) -> Any:
         if pattern.fullmatch(text):
             return make(text)
     return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what this module reads back: text that looks like something else is quoted."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        style = None if _scalar(text) is text else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def dump(value: Any, **options: Any) -> str:
+    """Plain data as YAML, with keys in their order."""
+    text: str = yaml.dump(plain(value), Dumper=_Dumper, sort_keys=False, **options)
+    return text
+
+
+def flow(value: Any) -> str:
+    """A value as YAML in one line, as ``-o`` takes it."""
+    text = dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    return text.removesuffix("...\n").strip()
 
 
 def plain(value: Any) -> Any:

@@ -153,7 +153,7 @@ FUSERS = {
     ),
     "an exception": (
         [("vectors = units", "units = units.foo; vectors = units")],
-        "raises AttributeError: 'Units' object has no attribute 'foo' (gate.py:17)",
+        "raises AttributeError: 'Units' object has no attribute 'foo' (gate.py:19)",
     ),
     "an exit": (
         [("vectors = units", "raise SystemExit(3); vectors = units")],
@@ -165,7 +165,7 @@ FUSERS = {
         "`mask` is not the one that came in",
     ),
     "no example": (
-        [('level: str = "token"', "level: str")],
+        [('level: Literal["token", "span"] = "token"', "level: str")],
         "no example for the required setting `level`; give the class an attribute `example`",
     ),
     "a wrong example": (
@@ -177,7 +177,7 @@ FUSERS = {
         "refuses its example: no",
     ),
     "arguments": (
-        [('level: str = "token"', 'level: str = "token", **rest')],
+        [('level: Literal["token", "span"] = "token"', 'level: str = "token", **rest')],
         "constructor argument `**rest`",
     ),
     "no docstring": ([('"""Adds the mean', 'f"""Adds the mean')], "no docstring"),

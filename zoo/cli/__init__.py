@@ -71,7 +71,7 @@ def main() -> None:
     """
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1"):
             fail(2, "zoo starts its own processes (--jobs); call it without torchrun")
         status = cli.main(prog_name="zoo", standalone_mode=False)
         sys.stdout.flush()

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.config.config import Config
-    from zoo.config.specs import Study
+    from zoo.config.specs import Comparison, Study
     from zoo.results.store import Store
     from zoo.results.tables import Table
     from zoo.runs.job import Job
 
-    Comparisons = dict[str, dict[str, list[Job]]]  # by title, by arm
+    Comparisons = dict[Comparison, dict[str, list[Job]]]  # by arm
 
 
 @click.command("ablate")
@@ -40,11 +40,13 @@ def command(
     execution: Execution,
 ) -> int:
     """Compare the arms of REGISTRY's ablations with their bases; print and write the tables."""
+    from zoo.cli.execute import choose_suite
     from zoo.cli.report import make_console
 
     console = make_console()
     config = source.load()
-    studies = choose(config, ablations, suite)
+    choose_suite(config, suite, source.root, console)
+    studies = choose(config, ablations, suite or (config.path.stem if config.own else None))
 
     from zoo.cli.execute import carry_out
     from zoo.results.plots import write_bars
@@ -65,7 +67,7 @@ def command(
     chosen = unique(jobs, store)
     wanted = [job for job in chosen.values() if not seeds or job.seed in seeds]
     if execution.dry_run:
-        return rehearse(sorted_out, wanted, pending(wanted, store, execution.rerun), console)
+        return list_arms(sorted_out, wanted, pending(wanted, store, execution.rerun), console)
     failed = carry_out(wanted, store, console, execution)
     folder = store.root / "ablations"
     for study, comparisons in sorted_out:
@@ -107,7 +109,7 @@ def by_arm(jobs: Sequence[Job]) -> Comparisons:
     found: Comparisons = {}
     for job in jobs:
         assert job.plan.arm is not None, "an ablation's plans have an arm"
-        found.setdefault(job.plan.arm.title, {}).setdefault(job.plan.arm.name, []).append(job)
+        found.setdefault(job.plan.arm.comparison, {}).setdefault(job.plan.arm.name, []).append(job)
     return found
 
 
@@ -116,14 +118,9 @@ def tables_of(comparisons: Comparisons, config: Config, store: Store) -> list[Ta
     from zoo.results.ablations import Outcome, ablation_tables
 
     tables = []
-    for title, arms in comparisons.items():
-        arm = next(iter(arms.values()))[0].plan.arm
-        assert arm is not None, "an ablation's plans have an arm"
+    for comparison, arms in comparisons.items():
         facts = {
-            "ablation": arm.ablation,
-            "base": arm.base,
-            "dataset": arm.dataset,
-            "across": arm.across,
+            **comparison._asdict(),
             "overrides": " ".join(config.overrides),
         }
         outcomes = [
@@ -135,14 +132,14 @@ def tables_of(comparisons: Comparisons, config: Config, store: Store) -> list[Ta
             for name, jobs in arms.items()
         ]
         tables += ablation_tables(
-            title,
+            comparison.title,
             {key: fact for key, fact in facts.items() if fact},
             outcomes,
         )
     return tables
 
 
-def rehearse(
+def list_arms(
     studies: list[tuple[Study, Comparisons]],
     jobs: Sequence[Job],
     todo: Sequence[Job],
@@ -155,14 +152,16 @@ def rehearse(
     missing = {job.id for job in todo}
     lines = []
     for _, comparisons in studies:
-        for title, arms in comparisons.items():
+        for comparison, arms in comparisons.items():
             seeds = [str(job.seed) for job in next(iter(arms.values()))]
-            lines.append(f"{title}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}:")
+            lines.append(
+                f"{comparison.title}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}:"
+            )
             for name, runs in arms.items():
                 arm, system = runs[0].plan.arm, runs[0].system
                 count = sum(job.id in missing for job in runs)
                 changes = " ".join(arm.overrides if arm else ()) or "as it is"
-                if arm and system != arm.base:
+                if system != comparison.base:
                     changes = f"{system}: {changes}"
                 lines.append(f"  {name}: {changes}; {count} of {len(runs)} to run")
     lines.append(f"would run {len(missing)} of {len(jobs)} runs")

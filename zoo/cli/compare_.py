@@ -47,7 +47,7 @@ class Side:
     default=0.5,
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
-    help="A difference within ± this many F1 points makes none.",
+    help="A difference within ± this many F1 points counts as none.",
 )
 @click.option(
     "--by",
@@ -65,7 +65,7 @@ def command(
     by: str | None,
     as_json: bool,
 ) -> None:
-    """Compare two systems on a test set: the difference in F1 (B less A) and what it is worth.
+    """Compare two systems on a test set: the difference in F1 (B less A) and how certain it is.
 
     A and B are each the name of a system (its runs without overrides), the id of a variant or a
     run (six characters suffice), the folder of a run, or a file of stored predictions. With two or

@@ -89,7 +89,7 @@ def check_(
     names: tuple[str, ...],
     source: Source,
 ) -> None:
-    """Say what is odd about datasets, a line a finding.
+    """Report what is unusual about datasets, one line per finding.
 
     By default about all that are there; those that are not are named. Findings are for you to
     judge: the exit code is 0 whatever is found. Data that can't be read is an error: one line a

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from zoo.cli.options import Execution
 from zoo.cli.report import ConsoleReport
+from zoo.config.config import Config
+from zoo.config.own import add_suite
 from zoo.engines import engine
 from zoo.results.store import Store
-from zoo.runs.datasets import check_pictures
+from zoo.runs.datasets import check_pictures, load_dataset
 from zoo.runs.job import Job, pending
 from zoo.runs.run import check
 
@@ -33,7 +36,8 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
     todo = pending(jobs, store, rerun)
     done = sum(store.complete(job) for job in jobs)
     console.print(
-        f"{len(jobs)} runs: {done} of {len(jobs)} already done, {len(todo)} to do", highlight=False
+        f"{len(jobs)} runs: {done} of {len(jobs)} already done, {len(todo)} to do",
+        highlight=False,
     )
     if not todo:
         return 0
@@ -47,6 +51,20 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
     if failed:
         console.print(f"{failed} of {len(todo)} runs failed; see above", highlight=False)
     return failed
+
+
+def choose_suite(config: Config, suite: str | None, root: Path, console: Console) -> None:
+    """Give a file that adds datasets without a suite one, and say what was chosen."""
+    if not config.own or suite not in (None, config.path.stem):
+        return
+    samples = [
+        sample
+        for name in config.own
+        for sample in load_dataset(name, config.datasets[name], root).splits["train"]
+    ]
+    sees = ("picture", "caption")
+    chosen = add_suite(config, {e for e in sees if any(s.get(e) is not None for s in samples)})
+    console.print(chosen, highlight=False, markup=False, soft_wrap=True)
 
 
 def say_notes(jobs: Sequence[Job], console: Console) -> None:

@@ -17,11 +17,11 @@ def command(folder: Path, force: bool) -> None:
     target = folder / "registry.yaml"
     if target.exists() and not force:
         raise ConfigError(f"{target} exists already; --force overwrites it")
-    from zoo.config.read import shipped
+    from zoo.config.config import shipped_file
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        target.write_text(shipped().read_text(encoding="utf-8"), encoding="utf-8")
+        target.write_text(shipped_file().read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{target}: can't be written: {error.strerror}") from error
     click.echo(f"wrote {target}; next: zoo run {target}")

@@ -43,7 +43,7 @@ def command(
     svg: Path | None,
     plugins: tuple[Path, ...],
 ) -> None:
-    """Make leaderboard.{md,csv,tex,json} anew from the stored runs, and show them.
+    """Rebuild leaderboard.{md,csv,tex,json} from the stored runs, and show them.
 
     A row is a system. The files hold the same rows as what is shown, of all datasets. Scores are
     computed from the stored predictions, after the files of each run are compared with the digests

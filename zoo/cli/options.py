@@ -64,14 +64,14 @@ _ENGINE = click.option(
     help="Where runs are executed: serial, processes, or a plug-in's (default: by --jobs).",
 )
 _DRY_RUN = click.option(
-    "--dry-run", is_flag=True, help="Check everything and estimate the cost; train nothing."
+    "--dry-run", is_flag=True, help="Check everything, try each system once; train nothing."
 )
 _RERUN = click.option(
     "--rerun",
     type=click.Choice(["missing", "always", "never"]),
     default="missing",
     show_default=True,
-    help="Which runs to make although they are stored.",
+    help="Which runs to make: those that are missing, all of them, or none.",
 )
 _REGISTRY = click.argument("registry", default="registry.yaml", type=click.Path(path_type=Path))
 _REGISTRY_OPTION = click.option(
@@ -97,8 +97,9 @@ class Source:
         """Plug-ins, then the registry, or only some of its sections. Raises ConfigError."""
         from zoo.config.read import read
         from zoo.config.tree import SECTIONS
-        from zoo.registry import load_plugin_file
+        from zoo.registry import forget_plugin_files, load_plugin_file
 
+        forget_plugin_files()
         for plugin in self.plugins:
             load_plugin_file(plugin)
         return read(self.registry, self.overrides, sections or SECTIONS)
@@ -129,7 +130,7 @@ class Execution:
         root = self.results if self.results is not None else registry.resolve().parent / "results"
         there = next(path for path in (root, *root.absolute().parents) if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
-            raise ConfigError(f"--results {root}: {there} is no folder that can be written to")
+            raise ConfigError(f"--results {root}: {there} is not a folder that can be written to")
         return Store(root)
 
 

@@ -9,11 +9,8 @@ import click
 from zoo.cli.options import Execution, Source, execution, many, seeds, source
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
-    from zoo.config.config import Config
     from zoo.results.store import Store
     from zoo.runs.datasets import Dataset
     from zoo.runs.job import Job, Rerun
@@ -35,12 +32,12 @@ def command(
     execution: Execution,
 ) -> int:
     """Train and score the systems of REGISTRY (registry.yaml); print the leaderboard."""
+    from zoo.cli.execute import choose_suite
     from zoo.cli.report import make_console
 
     console = make_console()
     config = source.load()
-    if config.own and suite is None:
-        console.print(choose(config, source.root), highlight=False, markup=False, soft_wrap=True)
+    choose_suite(config, suite, source.root, console)
     plans = config.plan(suite, systems, datasets, seeds)
 
     from zoo.cli.execute import carry_out
@@ -65,22 +62,6 @@ def command(
         where = f"{store.root}/leaderboard.{{md,csv,tex,json}}"
         console.print(f"all stored runs: {where}", highlight=False, markup=False, soft_wrap=True)
     return 1 if failed else 0
-
-
-def choose(config: Config, root: Path) -> str:
-    """Give a file that only names datasets a suite; what was chosen, in a sentence."""
-    from zoo.config.own import add_suite
-    from zoo.runs.datasets import load_dataset
-
-    samples = [
-        sample
-        for name in config.own
-        for sample in load_dataset(name, config.datasets[name], root).splits["train"]
-    ]
-    sees = ("picture", "caption")
-    return add_suite(
-        config, {each for each in sees if any(getattr(s, each) is not None for s in samples)}
-    )
 
 
 def try_out(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> int:
@@ -108,7 +89,7 @@ def try_out(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> in
         )
         if found.without_gradient:
             say(f"  parameters without a gradient: {', '.join(found.without_gradient)}")
-        runs = sum(each.config == job.config and each.dataset == job.dataset for each in todo)
+        runs = sum((each.variant, each.dataset) == (job.variant, job.dataset) for each in todo)
         seconds, size = seconds + runs * found.seconds, size + runs * found.size
     say(f"would run {len(todo)} of {len(jobs)} runs:")
     for job in todo:

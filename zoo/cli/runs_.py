@@ -70,7 +70,9 @@ def command(context: click.Context, /, as_json: bool, results: Path | None, **wa
 def rm(
     before: Path | None, /, ids: tuple[str, ...], results: Path | None, yes: bool, **wanted: Any
 ) -> None:
-    """Delete stored runs, after asking: those that fit all filters, every run without any.
+    """Delete stored runs, after asking: those that match all filters.
+
+    With no filter or ID, every run is deleted.
 
     ID is the beginning of a run's id or of a variant's. A checkpoint is deleted only where its
     run's id or --state checkpoint names it; what another process may be writing only with --state
@@ -142,7 +144,7 @@ def verify_(
 def withhold_(
     before: Path | None, /, ids: tuple[str, ...], results: Path | None, **wanted: Any
 ) -> None:
-    """Delete the predictions of runs that are to be published without, and say so in run.json.
+    """Delete the predictions of runs that are to be published without them, and say so in run.json.
 
     Their digests stay in run.json, and tables take the scores from there and mark the row.
     """

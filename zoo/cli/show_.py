@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 @click.command("show")
 @click.argument("name")
 @source(as_option=True)
-@click.option("--backbone", metavar="NAME", help="Its encoders (default: the first suite's).")
+@click.option("--backbone", metavar="NAME", help="Encoders to use (default: the first suite's).")
 def command(name: str, backbone: str | None, source: Source) -> None:
     """Show a system (resolved YAML, parts, citations, parameters), or a part and its settings."""
     import inspect
 
-    import yaml
-
     from zoo.errors import near
+    from zoo.yaml import dump
 
     config = source.load()
     if name not in config.systems:
@@ -46,7 +45,7 @@ def command(name: str, backbone: str | None, source: Source) -> None:
         click.echo(spec.description)
     if spec.cites:
         click.echo(f"cites: {', '.join(spec.cites)}")
-    click.echo(f"\n{yaml.safe_dump(spec.resolved(), sort_keys=False)}")
+    click.echo(f"\n{dump(spec.resolved())}")
     for slot, part in spec.parts:
         for each in part.walk():
             summary = inspect.cleandoc(each.cls.__doc__ or "").replace("\n", "\n    ")
@@ -60,9 +59,9 @@ def show_part(kind: str, name: str) -> None:
     import inspect
     import re
 
-    from zoo.config.ablations import flow
     from zoo.contracts.examples import examples
     from zoo.schema import keywords
+    from zoo.yaml import flow
 
     cls = registry.resolve(kind, name)
     text, _, rest = inspect.cleandoc(cls.__doc__ or "").partition("\nArgs:\n")

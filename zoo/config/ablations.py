@@ -23,14 +23,12 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
-import yaml
-
 from zoo.config import tree
 from zoo.config.config import Config, Problems, read_system, unknown
-from zoo.config.specs import Arm, Plan, Recipe, Study, Suite
+from zoo.config.specs import Arm, Comparison, Plan, Recipe, Study, Suite
 from zoo.errors import ConfigError, near
 from zoo.schema import part_of, validated
-from zoo.yaml import Node, Place, place, plain
+from zoo.yaml import Node, Place, flow, place
 
 BASE = "base"
 """What the base is called in tables."""
@@ -135,7 +133,9 @@ def _drafts(config: Config, name: str, node: Node) -> list[Draft]:
     problems += [
         f"{draft.at}: an arm can't be called `{draft.name}`; choose another name"
         for draft in drafts
-        if draft.name in (BASE, "") or not draft.name.isprintable()
+        if draft.name in (BASE, "")
+        or draft.name.startswith(f"{BASE} =")
+        or not draft.name.isprintable()
     ]
     if problems:
         raise ConfigError(*problems)
@@ -168,18 +168,6 @@ def assigned(changes: Sequence[Change]) -> str:
         f"{step if last.count(step) == 1 else change.path}={flow(change.value)}"
         for step, change in zip(last, changes, strict=True)
     )
-
-
-def flow(value: Any) -> str:
-    """A value as YAML in one line, as ``-o`` takes it."""
-    text: str = yaml.safe_dump(
-        plain(value),
-        default_flow_style=True,
-        sort_keys=False,
-        allow_unicode=True,
-        width=float("inf"),
-    )
-    return text.removesuffix("...\n").strip()
 
 
 # From what is written to plans --------------------------------------------------------------------
@@ -270,7 +258,7 @@ def _plan(ground: _Ground, draft: Draft, across: str) -> Plan:
         "recipes": recipe == config.recipes[cells.recipe],
     }
     told = tuple(each for each in overrides if not same[each.partition(".")[0]])
-    arm = Arm(ground.name, ground.base, ground.dataset, across, draft.name, told)
+    arm = Arm(Comparison(ground.name, ground.base, ground.dataset, across), draft.name, told)
     return Plan(
         None,
         spec,
@@ -294,7 +282,7 @@ def _target(path: str, at: str) -> tuple[str, str]:
     section = {"recipe": "recipes", "dataset": "datasets"}.get(first, "systems")
     inner = path if section == "systems" else rest
     if not inner or not all(inner.split(".")):
-        raise ConfigError(f"{at}: `{path}` is no path; write e.g. aligner.level or recipe.epochs")
+        raise ConfigError(f"{at}: `{path}` is not a path, as aligner.level or recipe.epochs")
     if inner == "extends":
         raise ConfigError(
             f"{at}: an arm can't change `extends`; to start from another system, write "

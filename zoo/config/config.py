@@ -8,11 +8,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import zoo
 from zoo.config import tree
 from zoo.config.specs import Ablation, Plan, Recipe, Study, Suite, SystemType
 from zoo.errors import ConfigError, near
 from zoo.schema import PartSpec, SystemSpec, validated
 from zoo.yaml import Node
+
+
+def shipped_file() -> Path:
+    """The registry that comes with the package: inside a wheel, or beside it in a checkout."""
+    package = Path(zoo.__file__).parent
+    inside = package / "registry.yaml"
+    return inside if inside.exists() else package.parent / "registry.yaml"
 
 
 @dataclass
@@ -23,7 +31,7 @@ class Config:
         path: the file.
         root: what it holds, with what it includes and the overrides.
         overrides: as given with ``-o``.
-        own: the datasets of a file that has nothing else; its suite is chosen by their content.
+        own: the datasets that a file adds without a suite; one is chosen by their content.
         written: the ablations as written; ``ablations``: those that were set out.
     """
 

@@ -1,14 +1,15 @@
-"""The suite of a file that names datasets and nothing else: chosen by what they hold."""
+"""The suite of a file that adds datasets and names none: chosen by what they hold."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Collection
 
-from zoo.config.config import Config
+from zoo.config.config import Config, shipped_file
 from zoo.config.specs import Suite
 from zoo.encoders.hub import MINILM
 from zoo.errors import ConfigError
+from zoo.yaml import load
 
 TEXT_ONLY = ("bert-crf", "bert-span")
 MULTIMODAL = ("bert-crf-attention", "2m-ner", "smner")
@@ -35,8 +36,10 @@ def add_suite(config: Config, sees: Collection[str]) -> str:
         )
     seen = next(each for each in BACKBONES if each in sees or not each)
     name, backbone = config.path.stem, BACKBONES[seen]
+    shipped = load(shipped_file())["systems"]
+    added = [system for system in config.systems if system not in shipped]
     suite = Suite.model_construct(
-        systems=[*TEXT_ONLY, *(MULTIMODAL if seen else ())],
+        systems=[*TEXT_ONLY, *(MULTIMODAL if seen else ()), *added],
         datasets=list(config.own),
         seeds=[1, 2, 3],
         backbone=backbone,
@@ -44,7 +47,11 @@ def add_suite(config: Config, sees: Collection[str]) -> str:
         description="",
     )
     config.suites = {name: suite, **config.suites}
-    why = f"the samples have {seen}s" if seen else "not all samples have pictures or captions"
+    why = {
+        "caption": "there are captions; the pictures themselves are not used",
+        "picture": "there are pictures; their encoders are not pretrained",
+        "": "no training sample has a picture or a caption",
+    }[seen]
     return (
         f"suite {name}: systems {', '.join(suite.systems)} ({why}), backbone {backbone}, recipe "
         f"{suite.recipe}, seeds 1, 2, 3; write `suites:` into {config.path.name} to change this"

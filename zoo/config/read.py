@@ -8,30 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import zoo
 from zoo.config import tree
 from zoo.config.ablations import set_out
-from zoo.config.config import Config, Problems, named
+from zoo.config.config import Config, Problems, named, shipped_file
 from zoo.config.specs import Written
 from zoo.config.tree import SECTIONS
 from zoo.errors import ConfigError, near
+from zoo.files import is_file
 from zoo.registry import load_plugin_file
 from zoo.schema import validated
 from zoo.yaml import Node, Place, load, parse, place
 
 
-def shipped() -> Path:
-    """The registry that comes with the package: inside a wheel, or beside it in a checkout."""
-    package = Path(zoo.__file__).parent
-    inside = package / "registry.yaml"
-    return inside if inside.exists() else package.parent / "registry.yaml"
-
-
 def read(path: Path, overrides: Sequence[str] = (), sections: Sequence[str] = SECTIONS) -> Config:
     """Load, override and validate a registry.
 
-    Under overrides a system or an ablation is validated when it is asked for: an override need
-    make sense for those alone.
+    Under overrides a system or an ablation is validated when it is asked for: an override
+    needs to make sense only for those.
 
     Args:
         sections: what is validated; all but ``ablations`` must be there.
@@ -43,6 +36,7 @@ def read(path: Path, overrides: Sequence[str] = (), sections: Sequence[str] = SE
     _check_sections(root, path.name, sections)
     for text in overrides:
         root = _overridden(root, text)
+    _check_names(root)
     config = Config(path, root, tuple(overrides), own)
     whole = Node()
     for section in sections:
@@ -65,7 +59,8 @@ def read(path: Path, overrides: Sequence[str] = (), sections: Sequence[str] = SE
 
 
 def _load(path: Path, above: tuple[Path, ...] = ()) -> tuple[Node, tuple[str, ...]]:
-    """A file with what it includes, its plug-ins loaded; its datasets if it has nothing else."""
+    """A file with what it includes, its plug-ins loaded; the datasets that it adds if no suite of
+    the file runs them."""
     root = load(path)
     beside, include = root.get("plugins", []), root.get("include")
     if not isinstance(beside, list) or not all(isinstance(each, str) for each in beside):
@@ -79,21 +74,20 @@ def _load(path: Path, above: tuple[Path, ...] = ()) -> tuple[Node, tuple[str, ..
     if not isinstance(include, str):
         raise ConfigError(f"{where}: must be `zoo` (the shipped registry) or a YAML file")
     if include == "zoo":
-        base = load(shipped(), "registry.yaml of zoo")
+        base = load(shipped_file(), "registry.yaml of zoo")
     else:
         file = (path.parent / include).resolve()
         if file in (*above, path.resolve()):
             raise ConfigError(f"{where}: the file includes itself")
-        if not file.is_file():
+        if not is_file(file):
             raise ConfigError(f"{where}: {file}: no such file; write `zoo` or a YAML file's name")
         base, _ = _load(file, (*above, path.resolve()))
-    datasets = own.get("datasets")
-    only = tuple(datasets) if list(own) == ["datasets"] and isinstance(datasets, Node) else ()
-    return tree.laid_over(base, own), only
+    new = [name for name in own.get("datasets", ()) if name not in base.get("datasets", ())]
+    return tree.laid_over(base, own), () if "suites" in own else tuple(new)
 
 
 def _check_sections(root: Node, name: str, sections: Sequence[str]) -> None:
-    """Raise ConfigError where a section is unknown, missing or no mapping of entries."""
+    """Raise ConfigError where a section is unknown, missing, or not a mapping of entries."""
     problems = [
         f"{place(root, (key,))}: unknown section `{key}`{near(key, SECTIONS)}"
         for key in root
@@ -105,9 +99,25 @@ def _check_sections(root: Node, name: str, sections: Sequence[str]) -> None:
         if section not in root and section != "ablations"
     ]
     problems += [
-        f"{place(root, (section,))}: the section must be a mapping with an entry at least"
+        f"{place(root, (section,))}: the section must be a mapping with at least one entry"
         for section in root
         if section in SECTIONS and not (isinstance(root[section], Node) and root[section])
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _check_names(root: Node) -> None:
+    """Raise ConfigError where an entry's name can't stand in a path of ``-o`` or name a file."""
+    problems = [
+        f"{root[section].where[name]}: `{name}` can't name a file or be part of a path of -o; "
+        "choose 1 to 100 characters, none of them a dot, a slash or a control character"
+        for section in SECTIONS
+        for name in root.get(section, ())
+        if not 0 < len(name.encode()) <= 200
+        or len(name) > 100
+        or set(name) & {".", "/", "\\"}
+        or not name.isprintable()
     ]
     if problems:
         raise ConfigError(*problems)
@@ -128,10 +138,15 @@ def _systems(root: Node, problems: Problems) -> dict[str, Node]:
     suites = [suite for suite in root["suites"].values() if isinstance(suite, Node)]
     answer: dict[str, Node] = {}
     for name in root["systems"]:
-        named = [str(s.get("backbone")) for s in suites if name in (s.get("systems") or ())]
+        named = [
+            str(s.get("backbone"))
+            for s in suites
+            if isinstance(s.get("systems"), list) and name in s["systems"]
+        ]
         backbones = [b for b in dict.fromkeys(named) if b in root["backbones"]]
         for backbone in backbones or list(root["backbones"])[:1]:
             with problems.collected():
+                tree.check_views(root, name)
                 node = tree.system(root, name, backbone)
                 answer.setdefault(backbone, Node()).put(name, node, root["systems"].where[name])
     return answer

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 
@@ -38,19 +38,6 @@ def _once(items: list[Any]) -> list[Any]:
 
 def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
-
-
-def _file_names(found: dict[str, Any]) -> dict[str, Any]:
-    bad = [
-        ((name,), f"`{name}` can't name a file: it must have 1 to 100 characters, not start with a "
-         "dot, and hold no slash and no control character; choose another")
-        for name in found
-        if not 0 < len(name) <= 100 or name[0] == "." or set(name) & {"/", "\\"}
-        or not name.isprintable()
-    ]  # fmt: skip
-    if bad:
-        raise refused(*bad)
-    return found
 
 
 System = Annotated[str, AfterValidator(partial(_known, "systems"))]
@@ -164,42 +151,43 @@ SystemType = Annotated[SystemSpec, PlainValidator(_system)]
 class Written(Strict):
     """A whole registry. ``systems`` go by backbone, then by name, with all that they extend."""
 
-    datasets: Annotated[dict[str, part_of("reader")], AfterValidator(_file_names)]  # type: ignore[valid-type]
+    datasets: dict[str, part_of("reader")]  # type: ignore[valid-type]
     backbones: dict[str, dict[str, part_of(None)]] = Field(default_factory=dict)  # type: ignore[valid-type]
     recipes: dict[str, Recipe] = Field(default_factory=dict)
     suites: dict[str, Suite] = Field(default_factory=dict)
-    ablations: Annotated[dict[str, Ablation], AfterValidator(_file_names)] = Field(
-        default_factory=dict
-    )
-    systems: dict[str, Annotated[dict[str, SystemType], AfterValidator(_file_names)]] = Field(
-        default_factory=dict
-    )
+    ablations: dict[str, Ablation] = Field(default_factory=dict)
+    systems: dict[str, dict[str, SystemType]] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Arm:
-    """Which arm of an ablation a run belongs to.
+class Comparison(NamedTuple):
+    """What is compared with each other: a base and its arms on one dataset.
 
-    Args:
-        base: the name of the base system.
-        across: what holds throughout the comparison, as in ``irrelevant=0.5``; "" where nothing
-            is varied.
-        name: of the arm; the base's begins with ``base``.
-        overrides: ``path=value``, as ``-o`` takes it: what makes the arm out of ``base``.
+    ``across`` is what holds throughout, as in ``irrelevant=0.5``; "" where nothing is varied.
     """
 
     ablation: str
     base: str
     dataset: str
     across: str
-    name: str
-    overrides: tuple[str, ...]
 
     @property
     def title(self) -> str:
-        """Of the comparison that the arm belongs to."""
         varied = f", {self.across}" if self.across else ""
         return f"{self.ablation}: {self.base} on {self.dataset}{varied}"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Which arm of a comparison a run belongs to.
+
+    Args:
+        name: of the arm; the base's begins with ``base``.
+        overrides: ``path=value``, as ``-o`` takes it: what makes the arm out of the base.
+    """
+
+    comparison: Comparison
+    name: str
+    overrides: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,14 @@ def override(root: Node, path: str, value: Any, line: str, asked: str) -> Node:
     entries = root.get(section, Node())
     if name not in entries and (inner or not isinstance(value, Node)):
         raise ConfigError(f"{asked}: unknown name `{name}` in {section}{near(name, entries)}")
-    if len(inner) > 1 and inner[-1] == "part":  # another part: the settings of the old one go
+    reader = (section, inner) == ("datasets", ["reader"])
+    if reader or (
+        len(inner) > 1 and inner[-1] == "part"
+    ):  # the settings of the old part go with it
         afresh = Node()
-        afresh.put("part", value, Place(tuple(steps), line))
+        afresh.put(steps[-1], value, Place(tuple(steps), line))
         steps, inner, value = steps[:-1], inner[:-1], afresh
-    if inner:
+    if inner and not (inner == ["extends"] and "extends" in entries[name]):
         _check(root, section, name, inner, value, asked)
     return _put(root, steps, value, Place(tuple(steps), line))
 
@@ -74,12 +77,16 @@ def _check(root: Node, section: str, name: str, inner: list[str], value: Any, as
     for step in inner[:-1]:
         if isinstance(seen, Node) and str(seen.get("part", "")).startswith("$"):
             return  # what the backbone's part holds shows when it is filled in
+        if isinstance(seen, list):
+            raise ConfigError(f"{asked}: {at} is a list; give the whole list as its value")
         if not isinstance(seen, Node) or step not in seen:
             known = seen if isinstance(seen, Node) else ()
             raise ConfigError(f"{asked}: unknown key `{step}` in {at}{near(step, known)}")
         seen, at = seen[step], f"{at}.{step}"
+    if isinstance(seen, list):
+        raise ConfigError(f"{asked}: {at} is a list; give the whole list as its value")
     if not isinstance(seen, Node):
-        raise ConfigError(f"{asked}: {at} is no mapping")
+        raise ConfigError(f"{asked}: {at} is not a mapping")
     slot = section == "systems" and "part" not in seen
     if value is None and slot and inner[-1] not in seen:
         raise ConfigError(f"{asked}: {at} has no `{inner[-1]}` to take away{near(inner[-1], seen)}")
@@ -92,12 +99,11 @@ def _put(node: Node, steps: list[str], value: Any, where: Place) -> Node:
     if rest:
         value = _put(old if isinstance(old, Node) else Node(), rest, value, where)
         where = node.where[step] if isinstance(old, Node) else where
-    change = Node()
-    change.put(step, value, where)
-    if rest:
         result = node.copy()
         result.put(step, value, where)
         return result
+    change = Node()
+    change.put(step, value, where)
     return merge(node, change)
 
 
@@ -135,6 +141,22 @@ def extended(root: Node, name: str, above: tuple[str, ...] = ()) -> Node:
     return merge(extended(root, base, (*above, name)), node.copy(["extends"]))
 
 
+def check_views(root: Node, name: str) -> None:
+    """Raise ConfigError where a system, as the file has it, takes away views that it never had."""
+    node = root["systems"][name]
+    views = node.get("views") if isinstance(node, Node) else None
+    if not isinstance(views, Node):
+        return
+    base = node.get("extends")
+    known = extended(root, base).get("views") if base in root["systems"] else None
+    known = known if isinstance(known, Node) else Node()
+    for view, value in views.items():
+        if value is None and view not in known:
+            raise ConfigError(
+                f"{views.where[view]}: there is no view `{view}` to take away{near(view, known)}"
+            )
+
+
 class Filled(Node):
     """A system with its ``$slots`` filled. ``removed``: the views that were taken away."""
 
@@ -149,7 +171,7 @@ def system(root: Node, name: str, backbone: str) -> Filled:
     no_views = "views" in filled and (views is None or (bool(gone) and len(gone) == len(views)))
     answer = Filled()
     for key, value in filled.items():
-        if value is None or (no_views and key in ("views", "aligner", "fuser")):
+        if no_views and key in ("views", "aligner", "fuser"):
             continue
         if key == "views" and isinstance(value, Node):
             value = value.copy(gone)
@@ -186,7 +208,10 @@ def _filled(node: Any, slots: Any, backbone: str) -> Any:
     if not isinstance(name, str) or not name.startswith("$"):
         return result
     where = node.where["part"]
-    if not isinstance(slots, Node) or not isinstance(slots.get(name[1:]), Node):
+    if isinstance(slots, Node) and name[1:] in slots and not isinstance(slots[name[1:]], Node):
+        at, got = slots.where[name[1:]], slots[name[1:]]
+        raise ConfigError(f"{at}: must be a mapping `{{part: NAME, …}}`, not {got!r}")
+    if not isinstance(slots, Node) or name[1:] not in slots:
         known = slots if isinstance(slots, Node) else ()
         raise ConfigError(
             f"{where}: backbone `{backbone}` has no part `{name[1:]}`{near(name[1:], known)}"

@@ -216,7 +216,7 @@ def _make(pipe: Connection, order: _Order) -> None:
         jobs, store, rerun = pickle.loads(order.runs)
     except Exception as error:  # of a plug-in that was broken meanwhile: whatever its code raises
         while pipe.recv() is not None:
-            report.send(("fail", f"its process could not begin: {' '.join(str(error).split())}"))
+            report.send(("fail", f"its process could not start: {' '.join(str(error).split())}"))
             report.send(False)
         return
 
@@ -229,7 +229,7 @@ def _make(pipe: Connection, order: _Order) -> None:
         job = jobs[number]
         if job.sources in changed:  # what was loaded here is not what the run's id says
             report.fail(
-                job, "the source of its parts was changed meanwhile; give the command again"
+                job, "the source of its parts was changed in the meantime; give the command again"
             )
             report.send(False)
         else:

@@ -12,7 +12,7 @@ it was made, and is read under those that it is asked for by.
 
 A run is written into a folder whose name tells its process, and becomes a run by one rename, which
 no file system does by halves. That needs no lock: the locks spare work where two processes are
-given the same run, and a file system without them wastes work, nothing else.
+given the same run, and a file system without them costs only duplicated work.
 """
 
 from __future__ import annotations

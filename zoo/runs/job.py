@@ -80,7 +80,7 @@ class Job:
             "backbone": plan.system.backbone,
             "recipe": plan.recipe_name,
             "suite": plan.suite,
-            "arm": f"{plan.arm.ablation}: {plan.arm.name}" if plan.arm else None,
+            "arm": f"{plan.arm.comparison.ablation}: {plan.arm.name}" if plan.arm else None,
             "overrides": list(plan.overrides),
             "tags": self.data.tags,
             "text_only_ceiling": self.data.ceiling,

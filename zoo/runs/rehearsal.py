@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 
+from zoo.errors import RunError, ZooError
 from zoo.runs.job import Job
 from zoo.runs.run import prepare
 
@@ -32,7 +33,17 @@ class Rehearsal:
 
 
 def rehearse(job: Job) -> Rehearsal:
-    """Push one batch through a job's system, forth and back. Raises ConfigError, RunError."""
+    """Push one batch forward and back through a job's system. Raises ConfigError, RunError."""
+    try:
+        return _rehearsed(job)
+    except ZooError:
+        raise
+    except Exception as error:  # whatever a part's own code raises
+        message = " ".join(str(error).split())[:300]
+        raise RunError(f"systems.{job.system}: {type(error).__name__}: {message}") from error
+
+
+def _rehearsed(job: Job) -> Rehearsal:
     trainer = prepare(job)
     system, recipe, splits = trainer.system, job.plan.recipe, job.data.splits
     samples = splits["train"][: recipe.batch_size]

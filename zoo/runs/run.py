@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import yaml
 from accelerate.utils import set_seed
 from safetensors.torch import save_file
 
@@ -30,6 +29,7 @@ from zoo.runs.environment import cache_folder, command, device, git, versions
 from zoo.runs.job import Job, Report, Rerun, variants
 from zoo.system import System
 from zoo.training.loop import Row, Trainer
+from zoo.yaml import dump
 
 MANY_UNKNOWN = 0.2
 """The share of unknown training words from which on tables say so."""
@@ -96,9 +96,9 @@ def prepare(job: Job) -> Trainer:
     set_seed(job.seed)
     system = build(job.plan.system, job.data.splits["train"], cache_folder())
     if job.harness != HARNESS:
-        raise RunError("zoo itself was changed meanwhile; give the command again")
+        raise RunError("zoo itself was changed in the meantime; give the command again")
     if configuration(job.plan.system, job.plan.recipe)[1] != job.models:
-        raise RunError("a model that it loads was changed meanwhile; give the command again")
+        raise RunError("a model that it loads was changed in the meantime; give the command again")
     return Trainer(system, job.plan.recipe, job.seed, job.precision)
 
 
@@ -118,7 +118,7 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
     save_file(_weights(trainer.system), folder / "model.safetensors")
     write_atomic(folder / "history.csv", _csv(fit.history))
     settings = {**job.config, "seed": job.seed}
-    write_atomic(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+    write_atomic(folder / "config.yaml", dump(settings))
     scored = {
         split: score(
             [sample.entities for sample in splits[split]],

@@ -16,8 +16,8 @@ COLUMNS: list[Column] = [
     columns.N,
     *columns.SCORES,
     Column("delta", "Δ F1", sign=True),
-    Column("p", "p", digits=4),
-    Column("p_holm", "p (Holm)", digits=4),
+    Column("p", "p, these runs", digits=4),
+    Column("p_holm", "(Holm)", digits=4),
     columns.TRAIN_SECONDS,
     replace(columns.TRAINED, detail=True),
     replace(columns.PARAMETERS, detail=True),
@@ -172,7 +172,7 @@ def _tests(base: Outcome | None, found: Sequence[Difference | None]) -> list[str
         return []
     return [
         "Δ F1: to the base, the mean over common seeds; p: paired approximate randomisation, "
-        f"two-sided, {ROUNDS:,} rounds, each sentence swapped in all seeds together. It tells of "
-        "these runs; what other seeds would give, the sd tells. p (Holm): "
+        f"two-sided, {ROUNDS:,} rounds, each sentence swapped in all seeds together. It describes "
+        "these runs and not the systems: other seeds may give something else. (Holm): p "
         f"corrected for {several} {'arm' if several == 1 else 'arms'}."
     ]

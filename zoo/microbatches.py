@@ -23,7 +23,12 @@ from torch.utils.checkpoint import checkpoint
 
 from zoo.errors import RunError
 from zoo.parts import Encoder
-from zoo.types import Batch, Inputs
+from zoo.types import Batch
+
+REMEDY = (
+    "and a batch of more than max_tokens can't be encoded a few sentences at a time; "
+    "lower the recipe's batch_size or raise its max_tokens"
+)
 
 
 def cut(costs: Sequence[int], limit: int) -> list[slice]:
@@ -55,16 +60,26 @@ def obstacle(encoder: Encoder) -> str | None:
 
 
 def run(encoder: Encoder, slot: str, batch: Batch) -> Any:
-    """What the encoder in a slot returns for a batch, whole or in micro-batches."""
+    """What the encoder in a slot returns for a batch, whole or in micro-batches.
+
+    Raises:
+        RunError: in micro-batches, with gradient, the encoder changes a state of its own or has
+            losses: what it does for the whole batch is then not known.
+    """
     if slot in batch.inputs:
         return encoder(batch.inputs[slot])
     if not torch.is_grad_enabled():
         return joined([encoder(inputs) for inputs in batch.micro[slot]])
-    return joined([_forgetful(encoder, inputs) for inputs in batch.micro[slot]])
+    before = _versions(encoder)
+    made = [checkpoint(encoder, inputs, use_reentrant=False) for inputs in batch.micro[slot]]
+    if _versions(encoder) != before:
+        raise RunError(f"the encoder in `{slot}` changes its buffers with each batch, {REMEDY}")
+    return joined(made)
 
 
-def _forgetful(encoder: Encoder, inputs: Inputs) -> Any:
-    return checkpoint(encoder, inputs, use_reentrant=False)
+def _versions(encoder: Encoder) -> dict[str, int]:
+    """How often each buffer was written to."""
+    return {name: buffer._version for name, buffer in encoder.named_buffers()}
 
 
 def joined(made: Sequence[Any]) -> Any:
@@ -78,10 +93,7 @@ def joined(made: Sequence[Any]) -> Any:
         texts, views = zip(*made, strict=True)
         return joined(texts), {name: joined([each[name] for each in views]) for name in first[1]}
     if torch.is_grad_enabled() and any(each.losses for each in made):
-        raise RunError(
-            "an encoder has losses that it does not name in `loss_names`, and its batch is too "
-            "large for one piece; lower the recipe's batch_size or raise its max_tokens"
-        )
+        raise RunError(f"an encoder has losses that it does not name in `loss_names`, {REMEDY}")
     values = {
         field.name: [getattr(each, field.name) for each in made]
         for field in fields(first)

@@ -147,6 +147,31 @@ def test_no_encoder_reads_more_than_the_bound_and_keeps_nothing(make: Make) -> N
     assert sum(rows for rows, _ in read[:count]) == len(samples)
 
 
+def test_dropout_is_the_same_when_computed_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gradient is that of the forward pass that made the loss."""
+    found = []
+    for again in (True, False):
+        if not again:
+            monkeypatch.setattr("zoo.microbatches.checkpoint", lambda run, inputs, **_: run(inputs))
+        trainer, samples = make("seeing", STILL[-1].replace("dropout: 0", "dropout: 0.3"),
+                                "backbones.tiny.text.scratch.dropout=0.3", max_tokens=BOUND)  # fmt: skip
+        assert trainer.batch(samples).micro.keys() == {"text", "views.grid"}
+        found.append(step(trainer, samples))
+    assert found[0][0] == found[1][0]
+    assert_same(found[0][1], found[1][1])
+
+
+def test_half_precision(make: Make) -> None:
+    losses = []
+    for bound in (100_000, BOUND):
+        trainer, samples = make("seeing", *STILL, max_tokens=bound, precision="bf16")
+        trainer.system.float()
+        losses.append(trainer.fit(samples, samples[:4]).history[0]["loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+
+
 def test_below_the_bound_nothing_changes(make: Make) -> None:
     """The same bytes with any bound that no batch reaches, dropout included."""
     weights = []

@@ -9,12 +9,12 @@ import psutil
 import torch
 
 PER_TOKEN = 4 << 20
-"""Bytes of memory to a token. A base-sized encoder of 12 layers keeps 1 to 1.5 MiB of each token
-for its gradient in fp32; the rest is for the weights, the optimiser, the other parts and the next
-program."""
+"""Bytes of memory for each token. A base-sized encoder (12 layers of width 768, windows of 512,
+fp32) keeps 1.5 MiB a token for its gradient; the rest is for weights, optimiser and other parts."""
 
-MOST = 6144
-"""Without a GPU, where memory is shared and larger batches are no faster: what 24 GiB give."""
+MOST = 4096
+"""The bound on a CPU, where memory is shared and larger batches are no faster: what 16 GiB give. A
+base-sized encoder then trains in about 9 GB."""
 
 _LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
 """What a container may have, in control groups of version 2 and 1."""

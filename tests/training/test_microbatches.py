@@ -155,8 +155,9 @@ def test_dropout_is_the_same_when_computed_again(
     for again in (True, False):
         if not again:
             monkeypatch.setattr("zoo.microbatches.checkpoint", lambda run, inputs, **_: run(inputs))
-        trainer, samples = make("seeing", STILL[-1].replace("dropout: 0", "dropout: 0.3"),
-                                "backbones.tiny.text.scratch.dropout=0.3", max_tokens=BOUND)  # fmt: skip
+        caption = STILL[-1].replace("dropout: 0", "dropout: 0.3")
+        text = "backbones.tiny.text.scratch.dropout=0.3"
+        trainer, samples = make("seeing", caption, text, max_tokens=BOUND)
         assert trainer.batch(samples).micro.keys() == {"text", "views.grid"}
         found.append(step(trainer, samples))
     assert found[0][0] == found[1][0]

@@ -59,6 +59,7 @@ def job(registry: Path, system: str = "seeing", *overrides: str, seed: int = 1) 
         rewrite("epochs: 1", "epochs: 1\n    clip: null"),
         rewrite("epochs: 1", "epochs: 1\n    threads: 1"),
         rewrite("epochs: 1", "epochs: 1\n    precision: bf16"),
+        rewrite("epochs: 1", "epochs: 1\n    max_tokens: 4096"),
         rewrite("heads: 2}\nrecipes", "heads: 4}\nrecipes"),
         rewrite("level: token, heads: 2", "level: token, heads: 2, concat: true"),
         rewrite("grid: {part: $grid}", "grid: {part: $grid, frozen: true}"),
@@ -82,6 +83,7 @@ def test_a_changed_setting_is_another_run(registry: Path, change: Change) -> Non
     [
         rewrite("epochs: 1", "epochs: 1\n    clip: 1.0\n    optimizer: adamw\n    patience: null"),
         rewrite("epochs: 1", "epochs: 1\n    accumulate: 1\n    threads: null\n    clip: 1"),
+        rewrite("epochs: 1", "epochs: 1\n    max_tokens: null"),
         rewrite("part: contrastive", "part: contrastive, level: sentence"),
         rewrite("grid: {part: $grid}", "grid: {part: $grid, frozen: false}"),
         rewrite("fuser:", "loss_weights: {contrastive: 1, crf: 1.0}\n    fuser:"),

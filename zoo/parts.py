@@ -88,6 +88,14 @@ class Encoder(nn.Module, ABC):
     def prepare(self, sample: Sample) -> Any:
         """One sample's inputs; a function of the sample alone, so it may be kept and reused."""
 
+    def cost(self, sample: Sample, row: Any) -> int:
+        """What a prepared sample costs in tokens: its words, unless a class knows better.
+
+        A token is what :meth:`forward` keeps a vector a layer of. Batches are padded, so that they
+        cost their dearest row times their rows; the recipe's ``max_tokens`` bounds that.
+        """
+        return len(sample.words)
+
     @abstractmethod
     def collate(self, rows: Sequence[Any]) -> Inputs:
         """Tensors for a batch of prepared samples."""
@@ -134,6 +142,10 @@ class ImageEncoder(Encoder):
     sees: ClassVar[Literal["picture", "caption"]] = "picture"
     regions: int | None = None
     """R where it is the same for every picture."""
+
+    def cost(self, sample: Sample, row: Any) -> int:
+        """One token a region; nothing where there is no picture."""
+        return 0 if row is None else self.regions or 1
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> View: ...

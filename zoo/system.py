@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError, RunError
+from zoo.microbatches import cut, run
 from zoo.parts import (
     Aligner,
     Decoder,
@@ -111,10 +112,10 @@ class System(nn.Module):
     def encode(self, batch: Batch) -> tuple[Text, Views]:
         """What the encoders make of a batch."""
         if isinstance(self.text, JointEncoder):
-            text, views = self.text(batch.inputs["text"])
+            text, views = run(self.text, "text", batch)
             return text, views
-        made = {name: view(batch.inputs[f"views.{name}"]) for name, view in self.views.items()}
-        return self.text(batch.inputs["text"]), made
+        made = {name: run(view, f"views.{name}", batch) for name, view in self.views.items()}  # type: ignore[arg-type]
+        return run(self.text, "text", batch), made
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Σ weight × loss."""
@@ -178,19 +179,29 @@ class Collator:
 
     Args:
         keep: bytes of prepared tensors to keep in memory; beyond that they are made anew.
+        max_tokens: what an encoder may read at once (:mod:`zoo.microbatches`); None: everything.
     """
 
-    def __init__(self, system: System, keep: int = 2 << 30) -> None:
+    def __init__(self, system: System, keep: int = 2 << 30, max_tokens: int | None = None) -> None:
         self.encoders = system.encoders()
+        self.max_tokens = max_tokens
         self.rows: dict[tuple[str, int], Any] = {}
         self.left = keep
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
-        inputs = {
-            slot: encoder.collate([self.prepared(slot, encoder, sample) for sample in samples])
-            for slot, encoder in self.encoders.items()
-        }
-        return Batch(samples, inputs)
+        made = {}
+        for slot, encoder in self.encoders.items():
+            rows = [self.prepared(slot, encoder, sample) for sample in samples]
+            slices = [slice(None)]
+            if self.max_tokens is not None:
+                slices = cut([encoder.cost(*each) for each in zip(samples, rows, strict=True)],
+                             self.max_tokens)  # fmt: skip
+            made[slot] = [encoder.collate(rows[each]) for each in slices]
+        return Batch(
+            samples,
+            {slot: inputs[0] for slot, inputs in made.items() if len(inputs) == 1},
+            {slot: inputs for slot, inputs in made.items() if len(inputs) > 1},
+        )
 
     def prepared(self, slot: str, encoder: Encoder, sample: Sample) -> Any:
         key = slot, id(sample)  # ids may recur between splits; the splits outlive the collator

@@ -217,10 +217,15 @@ Inputs = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sentences to be processed together and, by slot of the system, each encoder's inputs."""
+    """Sentences to be processed together and, by slot of the system, each encoder's inputs.
+
+    A slot whose encoder can't read the whole batch at once is in ``micro`` instead of ``inputs``:
+    the inputs of a few sentences at a time, in the order of the samples.
+    """
 
     samples: Sequence[Sample]
     inputs: Mapping[str, Inputs]
+    micro: Mapping[str, Sequence[Inputs]] = field(default_factory=dict)
 
     @property
     def gold(self) -> list[tuple[Entity, ...]]:

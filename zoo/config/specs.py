@@ -56,6 +56,11 @@ class Recipe(Strict):
 
     ``threads`` is the number of processor threads of a run; None: all. A small model is no faster
     on many, and the same number everywhere gives the same bytes, however many runs go on at once.
+
+    ``max_tokens`` bounds what an encoder reads at once: the tokens (sub-words, words, regions) of
+    its longest input times the inputs; None: what the machine's memory allows. A batch beyond it
+    is encoded a few sentences at a time, with the loss and the gradient of the whole batch, up to
+    the order of floating-point sums and to what dropout draws. Below it nothing changes.
     """
 
     epochs: Count
@@ -67,6 +72,7 @@ class Recipe(Strict):
     warmup: Share = 0.1
     clip: Positive | None = 1.0
     accumulate: Count = 1
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     patience: Count | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -42,10 +42,12 @@ class Caption(ImageEncoder):
         self.width = encoder.width
 
     def prepare(self, sample: Sample) -> Any | None:
-        words = tuple((sample.caption or "").split())
-        if not words:
-            return None
-        return self.encoder.prepare(Sample(sample.id, words, language=sample.language))
+        alone = _caption(sample)
+        return self.encoder.prepare(alone) if alone.words else None
+
+    def cost(self, sample: Sample, row: Any | None) -> int:
+        """What the caption costs its encoder."""
+        return 0 if row is None else self.encoder.cost(_caption(sample), row)
 
     def collate(self, rows: Sequence[Any | None]) -> Inputs:
         """``present`` (B,) beside the inputs of the captions that are there."""
@@ -60,3 +62,8 @@ class Caption(ImageEncoder):
             return place(nothing, nothing[:, 0], present)
         text: Text = self.encoder(inputs)
         return place(text.tokens, text.sentence, present, text.mask)
+
+
+def _caption(sample: Sample) -> Sample:
+    """A sample's caption as a sentence of its own."""
+    return Sample(sample.id, tuple((sample.caption or "").split()), language=sample.language)

@@ -171,6 +171,10 @@ class Pretrained(TextEncoder):
             return alone
         return Pieces([whole + suffix], alone.words, own)
 
+    def cost(self, sample: Sample, row: Pieces) -> int:
+        """One token a piece, of all windows and of the context."""
+        return sum(map(len, row.windows))
+
     def collate(self, rows: Sequence[Pieces]) -> dict[str, Tensor]:
         """For B sentences in W windows of at most L pieces.
 

@@ -75,6 +75,10 @@ class Scratch(TextEncoder):
             behind += [SEPARATOR, *self.embedding.prepare(words)] if words else []
         return self.embedding.prepare(sample.words), behind
 
+    def cost(self, sample: Sample, row: tuple[Words, Words]) -> int:
+        """One token a word, of the context, too."""
+        return sum(map(len, row))
+
     def collate(self, rows: Sequence[tuple[Words, Words]]) -> dict[str, Tensor]:
         """As :class:`WordEmbedding`, for the words (B, M) of sentence and context; with ``context``
         also ``own`` (B, N), the mask of the sentences, and ``separator`` (B, M)."""

@@ -110,6 +110,9 @@ class Transformer(TextEncoder):
     def prepare(self, sample: Sample) -> Any:
         return self.body.prepare(sample)
 
+    def cost(self, sample: Sample, row: Any) -> int:
+        return self.body.cost(sample, row)
+
     def collate(self, rows: Sequence[Any]) -> Inputs:
         return self.body.collate(rows)
 

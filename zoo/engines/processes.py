@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zoo.training.loop import Row
 
 _SAFE = "PYTHONSAFEPATH"
+_LACK = "; is there enough memory? try a smaller --jobs, or a lower max_tokens in the recipe"
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -165,7 +166,7 @@ class _Worker:
         code = self.process.exitcode or 0
         if code >= 0:
             return f"its process ended by itself (exit code {code})"
-        lack = "; is there enough memory? try a smaller --jobs" if code == -9 else ""
+        lack = _LACK if code == -9 else ""
         return f"its process was ended by signal {-code} ({signal.strsignal(-code)}){lack}"
 
 

@@ -19,8 +19,10 @@ from torch import Tensor
 from zoo.config.specs import Recipe
 from zoo.errors import RunError
 from zoo.evaluation.scores import Scores, score
+from zoo.microbatches import obstacle
 from zoo.system import Collator, System
 from zoo.training.batches import by_length, shuffled
+from zoo.training.memory import default_max_tokens
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.precision import Precision, resolve_precision
 from zoo.types import Batch, Sample, ScoredEntity
@@ -57,13 +59,29 @@ class Trainer:
         self.system = system.to(self.accelerator.device)
         self.recipe = recipe
         self.rng = random.Random(seed)
-        self.collate = Collator(system)
+        limit = recipe.max_tokens or default_max_tokens(self.accelerator.device)
+        self.collate = Collator(system, max_tokens=limit)
         self.optimizer = make_optimizer(system.named_parameters(), recipe)
 
     def batch(self, samples: Sequence[Sample]) -> Batch:
+        """The inputs of a batch on the device, in micro-batches where one would be too large.
+
+        Raises:
+            RunError: it is too large, and the system can't be trained on a few sentences at a time.
+        """
         batch = self.collate(samples)
-        inputs = send_to_device(batch.inputs, self.accelerator.device)
-        return dataclasses.replace(batch, inputs=inputs)
+        for slot in batch.micro if self.system.training else ():
+            reason = obstacle(self.system.encoders()[slot])
+            if self.system.objective is not None:
+                reason = "the system's objective runs it again"
+            if reason is not None:
+                raise RunError(
+                    f"a batch of {len(samples)} sentences has more than {self.collate.max_tokens} "
+                    f"tokens for the encoder in `{slot}`, and it can't be encoded a few sentences "
+                    f"at a time: {reason}; lower the recipe's batch_size or raise its max_tokens"
+                )
+        inputs, micro = send_to_device((batch.inputs, batch.micro), self.accelerator.device)
+        return dataclasses.replace(batch, inputs=inputs, micro=micro)
 
     def fit(
         self,

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REGISTRY
 from zoo.config.read import read, shipped
 from zoo.errors import ConfigError
 
-LONGEST = 5  # seconds that reading may take, several times what the shipped registry takes
+LONGEST = 30  # seconds on a busy machine; the slowest takes about two of them on an idle one
 BLOCK = 100  # mutations a test
 VALUES = """
     ~ null true no 0 -1 1e999 -1e999 .nan .inf 1e-320 0x10 0o17 010 1_000 12:30:45 2001-01-01 ''
@@ -146,13 +145,12 @@ def mutated(text: str, chance: random.Random) -> str:
 
 @contextmanager
 def at_most(seconds: int) -> Iterator[None]:
-    """Turn a hang into a failure: TimeoutError is an OSError, so it is wrapped to be none."""
+    """Turn a hang into a failure."""
 
     def stop(number: int, frame: object) -> None:
         raise AssertionError(f"it took more than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     signal.alarm(seconds)
     try:
         yield
@@ -163,25 +161,24 @@ def at_most(seconds: int) -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(20))
-def test_a_mutated_registry_is_valid_or_refused(block: int, tmp_path: Path) -> None:
-    path = tmp_path / "registry.yaml"
+def test_a_mutated_registry_is_valid_or_refused(block: int, registry: Path) -> None:
     read(shipped())  # what is imported on the way counts for no mutation
-    sources = [shipped().read_text(encoding="utf-8"), REGISTRY]
+    sources = [shipped().read_text(encoding="utf-8"), registry.read_text(encoding="utf-8")]
     refused = 0
     for i in range(block * BLOCK, (block + 1) * BLOCK):
         text = mutated(sources[i % 2], random.Random(i))
-        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        registry.write_bytes(text.encode("utf-8", "surrogatepass"))
         try:
-            with at_most(6 * LONGEST):
-                read(path)
+            with at_most(LONGEST):
+                read(registry)
         except ConfigError as error:
             refused += 1
             assert error.problems, f"mutation {i}"
             for line in error.problems:
                 assert line, f"mutation {i}"
                 assert line.isprintable(), f"mutation {i}: {line!r}"
-                assert len(line) <= 700, f"mutation {i}: {line}"
+                assert len(line) <= 600, f"mutation {i}: {line}"
         except Exception as error:
             pytest.fail(f"mutation {i}: {type(error).__name__}: {error}", pytrace=True)
     assert refused > BLOCK // 2, "the mutations do harm"
-    assert [each.name for each in tmp_path.iterdir()] == ["registry.yaml"], "nothing is written"
+    assert [each.name for each in registry.parent.iterdir()] == ["registry.yaml"], "nothing is written"

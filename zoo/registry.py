@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zoo.errors import ConfigError, near
+from zoo.files import is_file
 
 KINDS = (
     "reader",
@@ -146,10 +147,11 @@ def load_plugin_file(path: Path, asked: str | None = None) -> None:
     Raises:
         ConfigError: no such file, or what its code raises.
     """
-    path, asked = path.resolve(), f"{asked}: {path}" if asked else f"--plugin {path}"
-    name = f"zoo_plugin_{path.stem}"
-    if not path.is_file():
+    asked = f"{asked}: {path}" if asked else f"--plugin {path}"
+    if not is_file(path):
         raise ConfigError(f"{asked}: no such file")
+    path = path.resolve()
+    name = f"zoo_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{asked}: not a Python file")

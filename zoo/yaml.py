@@ -70,10 +70,12 @@ def load(path: Path, name: str | None = None) -> Node:
     """
     name = name or path.name
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait for ever
+            raise ConfigError(f"{path}: can't be read: not a file; name a YAML file")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `zoo init` writes one") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with a NUL
         raise ConfigError(f"{path}: can't be read: {error}") from error
     value = parse(text, name)
     if not isinstance(value, Node):

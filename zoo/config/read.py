@@ -15,6 +15,7 @@ from zoo.config.config import Config, Problems, named
 from zoo.config.specs import Written
 from zoo.config.tree import SECTIONS
 from zoo.errors import ConfigError, near
+from zoo.files import is_file
 from zoo.registry import load_plugin_file
 from zoo.schema import validated
 from zoo.yaml import Node, Place, load, parse, place
@@ -81,11 +82,12 @@ def _load(path: Path, above: tuple[Path, ...] = ()) -> tuple[Node, tuple[str, ..
     if include == "zoo":
         base = load(shipped(), "registry.yaml of zoo")
     else:
-        file = (path.parent / include).resolve()
+        file = path.parent / include
+        if not is_file(file):
+            raise ConfigError(f"{where}: {file}: no such file; write `zoo` or a YAML file's name")
+        file = file.resolve()
         if file in (*above, path.resolve()):
             raise ConfigError(f"{where}: the file includes itself")
-        if not file.is_file():
-            raise ConfigError(f"{where}: {file}: no such file; write `zoo` or a YAML file's name")
         base, _ = _load(file, (*above, path.resolve()))
     datasets = own.get("datasets")
     only = tuple(datasets) if list(own) == ["datasets"] and isinstance(datasets, Node) else ()

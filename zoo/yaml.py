@@ -135,7 +135,15 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path, above)
         assert isinstance(node, yaml.ScalarNode)
+        self.check_text(node)
         return _scalar(node.value) if node.style is None else node.value
+
+    def check_text(self, node: yaml.ScalarNode) -> None:
+        if any("\ud800" <= char <= "\udfff" for char in node.value):
+            self.problems.append(
+                f"{self.line(node)}: `{node.value}` holds half a character (a surrogate), which "
+                "can't be stored; write the character itself"
+            )
 
     def mapping(
         self, node: yaml.MappingNode, path: tuple[str, ...], above: tuple[int, ...]
@@ -157,6 +165,7 @@ class _Reader:
                     f"{result.where[key.value].line}); remove one"
                 )
             else:
+                self.check_text(key)
                 inner = (*path, key.value)
                 result.put(key.value, self.convert(value, inner, above), Place(inner, line))
         for key in [k for k in merged if k not in result]:

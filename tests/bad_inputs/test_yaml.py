@@ -81,12 +81,13 @@ CHANGES = [
         ("datasets:\n  mini:", f"datasets:\n  mini: {{reader: synthetic}}\n  {name}:",
          ["can't name a file"])
         for name in ("a/b", "'a\\b'", ".hidden", "..", "''", 101 * "x", '"a\\nb"', '"\\u202e"',
-                     '"a\\0b"', '"\\ud800"', '"a\\u2028b"', '"\\e[2J"')
+                     '"a\\0b"', '"a\\u2028b"', '"\\e[2J"')
     ],
     *[
         ("  spans:", f"  {name}:", ["can't name a file"])
         for name in ("a/b", ".x", "''", 101 * "x", '"a\\nb"', '"\\a"', '"\\ufeff"')
     ],
+    ("  spans:", '  "\\ud800":', ["half a character", ":11"]),
     ("  seeing:", "  ? [a]\n  :", ["a key must be text", ":14"]),
     ("  seeing:", "  {a: 1}:", ["a key must be text", ":14"]),
     # Systems
@@ -107,14 +108,14 @@ CHANGES = [
     ("text: {part: $text}", "text: {part: {part: $text}}", ["systems.plain.text", ":9"]),
     ("text: {part: $text}", "text: {part: $}", ["tiny", ":9"]),
     ("text: {part: $text}", "text: {part: 1}", ["text", ":9"]),
-    ("text: {part: $text}", "text: {part: $grid}", ["small_cnn", ":9"]),
+    ("text: {part: $text}", "text: {part: $grid}", ["small_cnn", ":6"]),
     ("{part: crf}", "{part: transformer}", ["unknown decoder", ":10"]),
     ("{part: crf}", "{part: crf, scheme: null, x: 1}", ["`x`", "decoder", ":10"]),
     ("{part: crf}", "{part: crf, scheme: [BIO]}", ["decoder.scheme", ":10"]),
     ("{part: crf}", "{part: crf, frozen: true}", ["`frozen`", ":10"]),
     ("{part: crf}", "{}", ["decoder", "`part`", ":10"]),
     ("{part: crf}", '{part: "c\\0rf"}', ["c\\x00rf", ":10"]),
-    ("{part: crf}", '{part: "\\ud800"}', ["unknown decoder", ":10"]),
+    ("{part: crf}", '{part: "\\ud800"}', ["half a character", ":10"]),
     ("{part: span_classifier}", "{part: span_classifier, max_width: 0}", ["max_width", ":13"]),
     ("{part: span_classifier}", "{part: span_classifier, max_width: -1}", ["max_width", ":13"]),
     ("{part: span_classifier}", f"{{part: span_classifier, max_width: {HUGE}}}", ["max_width"]),
@@ -130,10 +131,10 @@ CHANGES = [
     ("aligner: {part: contrastive}", "aligner: {part: [contrastive]}", ["aligner", ":17"]),
     ("{part: contrastive}", "{part: contrastive, temperature: 0}", ["temperature", ":17"]),
     ("{part: contrastive}", "{part: contrastive, temperature: .nan}", ["temperature", ":17"]),
+    ("{part: contrastive}", "{part: contrastive, hidden: 1000000000}", ["hidden", ":17"]),
     ("{part: contrastive}", "{part: contrastive, temperature: .inf}", ["temperature", ":17"]),
     ("heads: 2}\nrec", "heads: 0}\nrec", ["fuser.heads", ":18"]),
     ("heads: 2}\nrec", "heads: -2}\nrec", ["fuser.heads", ":18"]),
-    ("heads: 2}\nrec", "heads: null}\nrec", ["heads"]),
     ("heads: 2}\nrec", f"heads: {HUGE}}}\nrec", ["fuser.heads", ":18"]),
     *[
         ("    aligner:", f"    loss_weights: {value}\n    aligner:", ["loss_weights", ":17"])
@@ -175,7 +176,7 @@ CHANGES = [
     # Sections and the file as a whole
     *[(f"{name}:\n", f"{name}: []\nmore_{name}:\n", [name])
       for name in ("datasets", "backbones", "systems", "recipes", "suites")],
-    ("datasets:\n  mini:", "datasets: &a\n  more: *a\n  mini:", ["alias", ":2"]),
+    ("datasets:\n  mini:", "datasets: &a\n  more: *a\n  mini:", ["alias", ":1"]),
     ("datasets:\n", "<<: [1]\ndatasets:\n", ["`<<`", ":1"]),
     ("datasets:\n", "<<: 1\ndatasets:\n", ["`<<`", ":1"]),
     ("datasets:\n", "datasets: *gone\nmore:\n", ["not valid YAML", ":1"]),
@@ -188,12 +189,11 @@ CHANGES = [
     *[("datasets:\n", f"include: {value}\ndatasets:\n", ["include", ":1", *words])
       for value, words in [("[zoo]", []), ("1", []), ("{a: b}", []), ("gone.yaml", ["gone.yaml"]),
                            (".", []), ("registry.yaml", ["itself"]), ("/dev/null", []),
-                           ("true", []), ('"a\\0b"', []), (LONG, []), ('"\\ud800"', [])]],
+                           ("true", []), ('"a\\0b"', []), (LONG, [])]],
     *[("datasets:\n", f"plugins: {value}\ndatasets:\n", ["plugins", ":1", *words])
       for value, words in [("gone.py", []), ("[gone.py]", ["gone.py"]), ("[1]", []), ("{a: b}", []),
                            ("[.]", []), ("[registry.yaml]", []), ("[[a.py]]", []),
-                           ('["a\\0b.py"]', []), (f"[{LONG}]", []), ("[null]", []),
-                           ('["\\ud800"]', [])]],
+                           ('["a\\0b.py"]', []), (f"[{LONG}]", []), ("[null]", [])]],
     # Ablations
     *[
         ("suites:\n", ABLATION.replace("{none: {aligner: null}}", arms) + "suites:\n", words)

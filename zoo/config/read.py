@@ -130,10 +130,15 @@ def _systems(root: Node, problems: Problems) -> dict[str, Node]:
     suites = [suite for suite in root["suites"].values() if isinstance(suite, Node)]
     answer: dict[str, Node] = {}
     for name in root["systems"]:
-        named = [str(s.get("backbone")) for s in suites if name in (s.get("systems") or ())]
+        named = [str(s.get("backbone")) for s in suites if name in _listed(s.get("systems"))]
         backbones = [b for b in dict.fromkeys(named) if b in root["backbones"]]
         for backbone in backbones or list(root["backbones"])[:1]:
             with problems.collected():
                 node = tree.system(root, name, backbone)
                 answer.setdefault(backbone, Node()).put(name, node, root["systems"].where[name])
     return answer
+
+
+def _listed(value: object) -> Sequence[object]:
+    """What is not a list is told when the suite is validated."""
+    return value if isinstance(value, list) else ()

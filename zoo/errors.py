@@ -16,11 +16,12 @@ class ZooError(Exception):
 
     Args:
         problems: one line each: what is wrong, where (``file:line``, dotted path), what to do.
-            Characters that can't be seen are shown as escapes (see :func:`shown`).
+            Characters that can't be seen are shown as escapes (see :func:`shown`), and a line of
+            more than ``LONGEST`` characters loses its middle: what a user wrote may be a megabyte.
     """
 
     def __init__(self, *problems: str) -> None:
-        self.problems: Sequence[str] = tuple(map(shown, problems))
+        self.problems: Sequence[str] = tuple(shortened(shown(each)) for each in problems)
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[type[ZooError], tuple[str, ...]]:
@@ -37,6 +38,17 @@ class DataError(ZooError):
 
 class RunError(ZooError):
     """One run failed; the others go on (exit code 1)."""
+
+
+LONGEST = 600
+"""Characters that a problem may have."""
+
+
+def shortened(text: str) -> str:
+    """Text of at most ``LONGEST`` characters; its beginning says where, and its end what to do."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST - 201]}…{text[-200:]}"
 
 
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(

@@ -42,6 +42,14 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; no path with a NUL, or longer than a name may be, is one."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode()
@@ -100,11 +108,3 @@ def _started(pid: int) -> int:
     import psutil
 
     return int(psutil.Process(pid).create_time())
-
-
-def is_file(path: Path) -> bool:
-    """Whether a file is there, also where the name is one that no file can have."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long, or with characters that are refused
-        return False

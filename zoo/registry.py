@@ -148,13 +148,14 @@ def load_plugin_file(path: Path, asked: str | None = None) -> None:
     Raises:
         ConfigError: no such file, or what its code raises.
     """
-    path, asked = path.resolve(), f"{asked}: {path}" if asked else f"--plugin {path}"
+    asked = f"{asked}: {path}" if asked else f"--plugin {path}"
+    if not is_file(path):
+        raise ConfigError(f"{asked}: no such file")
+    path = path.resolve()
     # the path tells apart files of one name; an id leaves it out (see zoo.identity)
     name = f"zoo_plugin_{path.stem}__{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in _plugin_files:
         return
-    if not is_file(path):
-        raise ConfigError(f"{asked}: no such file")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{asked}: not a Python file")

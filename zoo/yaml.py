@@ -76,10 +76,12 @@ def load(path: Path, name: str | None = None) -> Node:
     """
     name = name or path.name
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait for ever
+            raise ConfigError(f"{path}: can't be read: not a file; name a YAML file")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `zoo init` writes one") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with a NUL
         raise ConfigError(f"{path}: can't be read: {error}") from error
     value = parse(text, name)
     if not isinstance(value, Node):
@@ -145,7 +147,13 @@ class _Reader:
         return _scalar(node.value) if node.style is None else node.value
 
     def check(self, text: str, line: str) -> None:
-        if odd := _ODD.search(text):
+        odd = _ODD.search(text)
+        if odd and odd[0] >= "\ud800":
+            self.problems.append(
+                f"{line}: `{text}` holds half a character (a surrogate), which can't be stored; "
+                "write the character itself"
+            )
+        elif odd:
             self.problems.append(f"{line}: holds the character {odd[0]!r}; remove it")
 
     def implicit(self, node: yaml.Node) -> str:

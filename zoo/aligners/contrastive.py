@@ -69,7 +69,7 @@ class Contrastive(Aligner):
         objective: Objective = "nt_xent",
         temperature: Annotated[float, Field(ge=COLDEST)] = 0.5,
         learn_temperature: bool = False,
-        hidden: Annotated[int, Field(gt=0)] | None = None,
+        hidden: Annotated[int, Field(gt=0, le=16_384)] | None = None,
         view: Reading | dict[str, Reading] = "pooled",
     ) -> None:
         super().__init__()

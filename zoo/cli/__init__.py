@@ -13,7 +13,7 @@ import sys
 import click
 
 import zoo
-from zoo.errors import RunError, ZooError
+from zoo.errors import RunError, ZooError, shortened, shown
 
 VERBS = {
     "init": "Write the shipped registry.yaml into a folder.",
@@ -119,7 +119,7 @@ def _path(error: click.UsageError) -> str:
 def fail(code: int, *problems: str, hint: str = "") -> None:
     """Print one line a problem to standard error and exit."""
     for problem in problems:
-        click.echo(f"zoo: {problem}", err=True)
+        click.echo(f"zoo: {shortened(shown(' '.join(problem.split())))}", err=True)
     if hint:
         click.echo(f"zoo: {hint}", err=True)
     sys.exit(code)

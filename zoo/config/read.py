@@ -76,11 +76,12 @@ def _load(path: Path, above: tuple[Path, ...] = ()) -> tuple[Node, tuple[str, ..
     if include == "zoo":
         base = load(shipped_file(), "registry.yaml of zoo")
     else:
-        file = (path.parent / include).resolve()
-        if file in (*above, path.resolve()):
-            raise ConfigError(f"{where}: the file includes itself")
+        file = path.parent / include
         if not is_file(file):
             raise ConfigError(f"{where}: {file}: no such file; write `zoo` or a YAML file's name")
+        file = file.resolve()
+        if file in (*above, path.resolve()):
+            raise ConfigError(f"{where}: the file includes itself")
         base, _ = _load(file, (*above, path.resolve()))
     new = [name for name in own.get("datasets", ()) if name not in base.get("datasets", ())]
     return tree.laid_over(base, own), () if "suites" in own else tuple(new)
@@ -138,11 +139,7 @@ def _systems(root: Node, problems: Problems) -> dict[str, Node]:
     suites = [suite for suite in root["suites"].values() if isinstance(suite, Node)]
     answer: dict[str, Node] = {}
     for name in root["systems"]:
-        named = [
-            str(s.get("backbone"))
-            for s in suites
-            if isinstance(s.get("systems"), list) and name in s["systems"]
-        ]
+        named = [str(s.get("backbone")) for s in suites if name in _listed(s.get("systems"))]
         backbones = [b for b in dict.fromkeys(named) if b in root["backbones"]]
         for backbone in backbones or list(root["backbones"])[:1]:
             with problems.collected():
@@ -150,3 +147,8 @@ def _systems(root: Node, problems: Problems) -> dict[str, Node]:
                 node = tree.system(root, name, backbone)
                 answer.setdefault(backbone, Node()).put(name, node, root["systems"].where[name])
     return answer
+
+
+def _listed(value: object) -> Sequence[object]:
+    """What is not a list is told when the suite is validated."""
+    return value if isinstance(value, list) else ()

@@ -24,7 +24,7 @@ from zoo.types import Entity, Picture, Sample, Splits
 Language = Literal["en", "fr", "de", "es"]
 Split = Literal["train", "dev", "test"]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 COLOUR_OF = {
     name: i % len(COLOURS) for group in (AMBIGUOUS, *NAMES.values()) for i, name in enumerate(group)
@@ -102,7 +102,7 @@ class Synthetic:
         missing: Share = 0.0,
         grounding: bool = True,
         size: Annotated[int, Field(ge=24, le=256)] = 36,
-        seed: int = 0,
+        seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
     ) -> None:
         self.languages = list(languages)
         self.sizes: dict[Split, int] = {"train": train, "dev": dev, "test": test}

@@ -16,7 +16,7 @@ from zoo.parts import Decoder
 from zoo.registry import register
 from zoo.types import Entity, Sample, ScoredEntity, Text, Units
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=16_384)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 

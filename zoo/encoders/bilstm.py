@@ -16,7 +16,7 @@ from zoo.parts import TextEncoder
 from zoo.registry import register
 from zoo.types import Inputs, Sample, Text
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=16_384)]
 
 
 @register("text_encoder", "bilstm")
@@ -45,7 +45,7 @@ class BiLSTM(TextEncoder):
         character_width: Positive = 30,
         filters: Positive = 30,
         state: Positive = 200,
-        layers: Positive = 1,
+        layers: Annotated[int, Field(gt=0, le=100)] = 1,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
     ) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from zoo.registry import register
 from zoo.types import Inputs, Sample, View
 
 Size = Annotated[int, Field(ge=8, le=512)]
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=100)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -49,7 +49,7 @@ class SmallCNN(ImageEncoder):
     def __init__(
         self,
         *,
-        width: Annotated[int, Field(ge=8)] = 64,
+        width: Annotated[int, Field(ge=8, le=16_384)] = 64,
         layers: Annotated[int, Field(ge=1, le=6)] = 3,
         size: Size = 36,
     ) -> None:
@@ -113,10 +113,10 @@ class SmallViT(ImageEncoder):
     def __init__(
         self,
         *,
-        width: Annotated[int, Field(ge=8)] = 64,
+        width: Annotated[int, Field(ge=8, le=16_384)] = 64,
         layers: Positive = 2,
         heads: Positive = 4,
-        patch: Annotated[int, Field(ge=2, multiple_of=2)] = 6,
+        patch: Annotated[int, Field(ge=2, le=512, multiple_of=2)] = 6,
         size: Size = 36,
         dropout: Dropout = 0.0,
     ) -> None:

@@ -26,9 +26,9 @@ MOST_UNKNOWN = 0.9
 class ScratchSettings(TypedDict, total=False):
     """A transformer from scratch: ``layers`` (2), ``width`` (128), ``heads`` (4), ``dropout``."""
 
-    layers: Annotated[int, Field(gt=0)]
-    width: Annotated[int, Field(gt=0)]
-    heads: Annotated[int, Field(gt=0)]
+    layers: Annotated[int, Field(gt=0, le=100)]
+    width: Annotated[int, Field(gt=0, le=16_384)]
+    heads: Annotated[int, Field(gt=0, le=16_384)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -51,7 +51,7 @@ class Collaboration(Fuser):
         *,
         level: Literal["token", "span"] = "token",
         keys: Keys | dict[str, Keys] = "regions",
-        heads: Annotated[int, Field(gt=0)] | None = None,
+        heads: Annotated[int, Field(gt=0, le=16_384)] | None = None,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
     ) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
 from zoo.types import Units, View, Views
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=16_384)]
 
 
 @register("fuser", "cross_attention")

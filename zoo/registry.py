@@ -165,7 +165,7 @@ def load_plugin_file(path: Path, asked: str | None = None) -> None:
         spec.loader.exec_module(module)
     except ConfigError:
         raise
-    except Exception as error:  # whatever the plug-in's own code raises
+    except (Exception, SystemExit) as error:  # whatever the plug-in's own code raises
         raise ConfigError(f"{asked}: {type(error).__name__}: {error}") from error
     _plugin_files[name] = path
 

@@ -82,7 +82,8 @@ def load(path: Path, name: str | None = None) -> Node:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `zoo init` writes one") from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with a NUL
-        raise ConfigError(f"{path}: can't be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: can't be read: {reason}") from error
     value = parse(text, name)
     if not isinstance(value, Node):
         raise ConfigError(f"{name}:1: the top level must be a mapping of sections")

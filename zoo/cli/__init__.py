@@ -5,10 +5,12 @@ Verbs are imported when used: ``zoo --help`` needs neither torch nor rich.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import click
 
@@ -89,6 +91,8 @@ def main() -> None:
     except OSError as error:
         _silence()
         where = f"{error.filename}: " if error.filename else ""
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            fail(2, f"{where}{error.strerror}; give another path")
         fail(1, f"{where}{error.strerror or error}; free space or change permissions, and repeat")
     except RecursionError:
         fail(2, "something is nested too deeply to be read; flatten it")
@@ -109,7 +113,8 @@ def _terminated(number: int, frame: object) -> None:
 def _silence() -> None:
     """Let nothing more be written to an output that takes nothing (a closed pipe, a full disk)."""
     nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
+    with suppress(OSError):  # an output without a file, as in a notebook
+        os.dup2(nothing, sys.stdout.fileno())
 
 
 def _path(error: click.UsageError) -> str:

@@ -72,6 +72,10 @@ def command(
     more seeds of both, the interval speaks of the systems: other seeds, other sentences. The p of
     these runs speaks of the trained models alone.
     """
+    if not 0 < margin <= 100:  # not a number, for one
+        raise click.BadParameter(
+            "a number of F1 points, above 0 and at most 100", None, None, "--margin"
+        )
     sides = _sides((a, b), dataset, suite, results)
     found = compare_sides(*sides, margin, by)
     if as_json:

@@ -60,10 +60,10 @@ def set_out(config: Config, names: Iterable[str] = (), suite: str | None = None)
         ConfigError: one line for each problem.
     """
     problems = unknown("--ablation", names, config.written)
-    problems += unknown("--suite", [suite] if suite else [], config.suites)
+    problems += unknown("--suite", [] if suite is None else [suite], config.suites)
     if problems:
         raise ConfigError(*problems)
-    cells = config.suites[suite or next(iter(config.suites))]
+    cells = config.suites[next(iter(config.suites)) if suite is None else suite]
     with Problems() as wrong:
         for name in dict.fromkeys(names or config.written):
             with wrong.collected():

@@ -76,7 +76,7 @@ class Config:
         Raises:
             ConfigError: an unknown name, or a system that is not valid.
         """
-        name = suite or next(iter(self.suites))
+        name = next(iter(self.suites)) if suite is None else suite
         problems = unknown("--suite", [name], self.suites)
         problems += unknown("--system", systems, self.systems)
         problems += unknown("--dataset", datasets, self.datasets)

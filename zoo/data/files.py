@@ -95,6 +95,8 @@ def text_of(file: Path) -> str:
         DataError: it can't be read, isn't UTF-8, or holds nothing.
     """
     try:
+        if file.exists() and not file.is_file():  # a pipe would wait for ever
+            raise DataError(f"{file}: can't be read (not a file); name a file")
         raw = file.read_bytes()
     except OSError as error:
         raise DataError(

@@ -15,7 +15,13 @@ from zoo.errors import ConfigError
 
 LONGEST = 30  # seconds on a busy machine; the slowest takes about two of them on an idle one
 BLOCK = 100  # mutations a test
-VALUES = ["~", "null", "true", "no", "0", "-1", "1e999", "-1e999", ".nan", ".inf", "1e-320", "0x10", "0o17", "010", "1_000", "12:30:45", "2001-01-01", "''", '""', '"', '"', '"\\0"', '"\\uD800"', '"\\u202e"', '"\\n"', '"a\\nb"', "[]", "{}", "[[]]", "[~]", "{~:1}", "{[]:1}", "{{}:1}", "{a:", "b}", "[1,1]", "$", "$text", "$grid", "$$", "*", "&", "!", "!!int", "!!python/object:os.system", "!!binary", "!!set", "?", "-", ":", "@", "`", "%", "|", ">", "#", "zoo", ".", "..", "/", "/dev/null", "./gone", "part", "reader", "text", "*gone", "&a", "{<<:1}", "{<<:{a:1}}", "-0", "+1", "1.", ".5", "é", "名前", "\u200b", "\ufeff"] + [
+VALUES = """
+    ~ null true no 0 -1 1e999 -1e999 .nan .inf 1e-320 0x10 0o17 010 1_000 12:30:45 2001-01-01 ''
+    "" " " "\\0" "\\uD800" "\\u202e" "\\n" "a\\nb" [] {} [[]] [~] {~:1} {[]:1} {{}:1} {a: b} [1,1]
+    $ $text $grid $$ * & ! !!int !!python/object:os.system !!binary !!set ? - : @ ` % | > # \t
+    zoo . .. / /dev/null ./gone part reader text *gone &a {<<:1} {<<:{a:1}} -0 +1 1. .5 é 名前
+    \u200b \ufeff \u2028 \x85
+""".split() + [
     "9" * 30, "9" * 299, "9" * 5000, "1" + "0" * 400, "x" * 300, "x" * 100_000, "[" * 50 + "]" * 50,
     "[" * 3000 + "]" * 3000, "{a: " * 400 + "1" + "}" * 400, "9007199254740993", "18446744073709551616",
 ]  # fmt: skip
@@ -175,6 +181,4 @@ def test_a_mutated_registry_is_valid_or_refused(block: int, registry: Path) -> N
         except Exception as error:
             pytest.fail(f"mutation {i}: {type(error).__name__}: {error}", pytrace=True)
     assert refused > BLOCK // 2, "the mutations do harm"
-    assert [each.name for each in registry.parent.iterdir()] == ["registry.yaml"], (
-        "nothing is written"
-    )
+    assert [each.name for each in registry.parent.iterdir()] == ["registry.yaml"], "nothing is written"

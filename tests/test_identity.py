@@ -272,7 +272,7 @@ def test_a_model_that_changes_before_its_run_stops_it(
     registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned = replace(job(registry, "plain"), models={"org/base": "commit-1"})
-    with pytest.raises(RunError, match="changed meanwhile"):
+    with pytest.raises(RunError, match="changed in the meantime"):
         prepare(planned)
 
 

@@ -145,6 +145,11 @@ class _Reader:
                 f"{self.line(node)}: `{node.value}` holds half a character (a surrogate), which "
                 "can't be stored; write the character itself"
             )
+        if "\0" in node.value:
+            self.problems.append(
+                f"{self.line(node)}: `{node.value}` holds a NUL, which no name and no path can; "
+                "take it out"
+            )
 
     def mapping(
         self, node: yaml.MappingNode, path: tuple[str, ...], above: tuple[int, ...]

@@ -36,7 +36,8 @@ JSONL = [
     '{"words": ["a"], "entities": [], "image": "../x"}', '{"text": " ", "entities": []}',
     '{"words": ["a"], "entities": [], "image": "a\\u0000b/../.."}',
     '{"words": ["a"], "entities": [], "caption": 1}', '{"words": ["a"], "entities": [], "x": 1}',
-    *(f'{{"words": ["a"], "entities": [{{"start": {a}, "end": {b}, "type": {c}}}]}}' for a, b, c in [
+    *(f'{{"words": ["a"], "entities": [{{"start": {a}, "end": {b}, "type": {c}}}]}}'
+      for a, b, c in [
         (-1, 1, '"A"'), (0, 2, '"A"'), (0, 0, '"A"'), (1, 0, '"A"'), (0, "1e999", '"A"'),
         (0, "NaN", '"A"'), (0, HUGE, '"A"'), (0, "1.0", '"A"'), ("true", 1, '"A"'), (0, 1, '""'),
         (0, 1, "1"), (0, 1, "null"), (0, 1, '"\\u200b"'), ("null", 1, '"A"'),

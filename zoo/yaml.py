@@ -155,7 +155,8 @@ class _Reader:
                 "write the character itself"
             )
         elif odd:
-            self.problems.append(f"{line}: holds the character {odd[0]!r}; remove it")
+            name = "a NUL" if odd[0] == "\0" else f"the character {odd[0]!r}"
+            self.problems.append(f"{line}: `{text}` holds {name}, which no name can; remove it")
 
     def implicit(self, node: yaml.Node) -> str:
         """The tag that a node has where none is written."""

@@ -101,7 +101,8 @@ ARGUMENTS = [
                    "epochs=&a [*a]", "epochs=" + "[" * 3000, "epochs=\udcff", f"epochs={LONG}",
                    "epochs=: :", "epochs=!!int x", "epochs=\t- 1")],
     *[(["run", "-o", f"{path}=1"], [path.partition(".")[0]])
-      for path in ("gone.a.b", "systems.gone.text", "systems.plain.gone.x", "systems.plain.text.x.y",
+      for path in ("gone.a.b", "systems.gone.text", "systems.plain.gone.x",
+                   "systems.plain.text.x.y",
                    "datasets.gone.train", "datasets.mini.train.x", "datasets.mini", "systems.plain",
                    "backbones.tiny.text", "backbones.tiny.gone.x", "systems.seeing.views.gone.x",
                    "systems.seeing.views", "systems.seeing.aligner.0.part", "suites.gone.seeds",

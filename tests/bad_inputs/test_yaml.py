@@ -30,7 +30,7 @@ CHANGES = [
     *[
         ("epochs: 1", f"epochs: {value}", ["recipes.quick.epochs", ":21"])
         for value in ("-1", "1_000", "1e3", ".nan", ".inf", "1e999", HUGE, "1000001", "[1]",
-                      "{a: 1}", "''", "0o", "1:30", "2001-01-01", '"\\0"', "yes", LONG)
+                      "{a: 1}", "''", "0o", "1:30", "2001-01-01", "yes", LONG)
     ],
     *[
         ("batch_size: 8", f"batch_size: {value}", ["recipes.quick.batch_size", ":22"])
@@ -81,7 +81,7 @@ CHANGES = [
         ("datasets:\n  mini:", f"datasets:\n  mini: {{reader: synthetic}}\n  {name}:",
          ["can't name a file"])
         for name in ("a/b", "'a\\b'", ".hidden", "..", "''", 101 * "x", '"a\\nb"', '"\\u202e"',
-                     '"a\\0b"', '"a\\u2028b"', '"\\e[2J"')
+                     '"a\\u2028b"', '"\\e[2J"')
     ],
     *[
         ("  spans:", f"  {name}:", ["can't name a file"])
@@ -101,7 +101,8 @@ CHANGES = [
     ("  spans:\n", "  spans: null\n  more:\n", ["systems.spans", ":11"]),
     ("  spans:\n", "  spans: [1]\n  more:\n", ["systems.spans", ":11"]),
     ("  spans:\n", "  spans: text\n  more:\n", ["systems.spans", ":11"]),
-    ("    text: {part: $text}\n    decoder: {part: span", "    text: $text\n    decoder: {part: span",
+    ("    text: {part: $text}\n    decoder: {part: span",
+     "    text: $text\n    decoder: {part: span",
      ["systems.spans.text", ":12", "mapping"]),
     ("text: {part: $text}", "text: [{part: $text}]", ["systems.plain.text", ":9"]),
     ("text: {part: $text}", "text: {part: [$text]}", ["systems.plain.text", ":9"]),
@@ -114,7 +115,7 @@ CHANGES = [
     ("{part: crf}", "{part: crf, scheme: [BIO]}", ["decoder.scheme", ":10"]),
     ("{part: crf}", "{part: crf, frozen: true}", ["`frozen`", ":10"]),
     ("{part: crf}", "{}", ["decoder", "`part`", ":10"]),
-    ("{part: crf}", '{part: "c\\0rf"}', ["c\\x00rf", ":10"]),
+    ("{part: crf}", '{part: "c\\0rf"}', ["holds a NUL", ":10"]),
     ("{part: crf}", '{part: "\\ud800"}', ["half a character", ":10"]),
     ("{part: span_classifier}", "{part: span_classifier, max_width: 0}", ["max_width", ":13"]),
     ("{part: span_classifier}", "{part: span_classifier, max_width: -1}", ["max_width", ":13"]),
@@ -185,15 +186,18 @@ CHANGES = [
     ("datasets:\n", "? {[1]: 2}\n: 3\ndatasets:\n", ["a key must be text"]),
     ("datasets:\n", "%YAML 9.9\n---\ndatasets:\n", ["not valid YAML"]),
     ("datasets:\n", "--- 1\n--- 2\ndatasets:\n", ["not valid YAML"]),
+    ("datasets:\n", 'include: "a\\0b"\ndatasets:\n', ["holds a NUL", ":1"]),
+    ("datasets:\n", 'plugins: ["a\\0b.py"]\ndatasets:\n', ["holds a NUL", ":1"]),
+    ("datasets:\n  mini:", 'datasets:\n  "a\\0b": {}\n  mini:', ["holds a NUL", ":2"]),
     # Include and plug-ins
     *[("datasets:\n", f"include: {value}\ndatasets:\n", ["include", ":1", *words])
       for value, words in [("[zoo]", []), ("1", []), ("{a: b}", []), ("gone.yaml", ["gone.yaml"]),
                            (".", []), ("registry.yaml", ["itself"]), ("/dev/null", []),
-                           ("true", []), ('"a\\0b"', []), (LONG, [])]],
+                           ("true", []), (LONG, [])]],
     *[("datasets:\n", f"plugins: {value}\ndatasets:\n", ["plugins", ":1", *words])
       for value, words in [("gone.py", []), ("[gone.py]", ["gone.py"]), ("[1]", []), ("{a: b}", []),
                            ("[.]", []), ("[registry.yaml]", []), ("[[a.py]]", []),
-                           ('["a\\0b.py"]', []), (f"[{LONG}]", []), ("[null]", [])]],
+                           (f"[{LONG}]", []), ("[null]", [])]],
     # Ablations
     *[
         ("suites:\n", ABLATION.replace("{none: {aligner: null}}", arms) + "suites:\n", words)

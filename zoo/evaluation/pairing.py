@@ -99,7 +99,7 @@ def _keys(line: str) -> set[str] | None:
     """The keys of a line that is a JSON object; None for any other line."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return set(record) if isinstance(record, dict) else None
 

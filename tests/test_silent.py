@@ -34,7 +34,7 @@ def problems(registry: Path, *overrides: str) -> str:
         ("aligner: [null]", ["aligner", "mapping"]),
         ("decoder: !env CRF", ["tags", "!env"]),
         ("description: !!str 5", ["tags"]),
-        ('description: "a\\0b"', ["character", "x00"]),
+        ('description: "a\\0b"', ["NUL"]),
         ('description: "\\ud800"', ["character"]),
         ("extends2: 1", ["`extends2`"]),
     ],

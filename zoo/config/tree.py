@@ -148,7 +148,8 @@ def check_views(root: Node, name: str) -> None:
     if not isinstance(views, Node):
         return
     base = node.get("extends")
-    known = extended(root, base).get("views") if base in root["systems"] else None
+    there = isinstance(base, str) and base in root["systems"]
+    known = extended(root, str(base)).get("views") if there else None
     known = known if isinstance(known, Node) else Node()
     for view, value in views.items():
         if value is None and view not in known:

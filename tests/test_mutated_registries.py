@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.config.read import read, shipped
+from zoo.config.config import shipped_file
+from zoo.config.read import read
 from zoo.errors import ConfigError
 
 LONGEST = 30  # seconds on a busy machine; the slowest takes about two of them on an idle one
@@ -167,8 +168,8 @@ def at_most(seconds: int) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(20))
 def test_a_mutated_registry_is_valid_or_refused(block: int, registry: Path) -> None:
-    read(shipped())  # what is imported on the way counts for no mutation
-    sources = [shipped().read_text(encoding="utf-8"), registry.read_text(encoding="utf-8")]
+    read(shipped_file())  # what is imported on the way counts for no mutation
+    sources = [shipped_file().read_text(encoding="utf-8"), registry.read_text(encoding="utf-8")]
     refused = 0
     for i in range(block * BLOCK, (block + 1) * BLOCK):
         text = mutated(sources[i % 2], random.Random(i))

@@ -79,8 +79,8 @@ ARGUMENTS = [
     (["run", "\udcff.yaml"], ["no such file"]),
     (["run", "registry.yaml/x"], ["registry.yaml/x"]),
     (["run", "--data", "registry.yaml"], ["--data registry.yaml", "no such folder"]),
-    (["run", "--results", "registry.yaml"], ["--results", "no folder"]),
-    (["run", "--results", "registry.yaml/x"], ["--results", "no folder"]),
+    (["run", "--results", "registry.yaml"], ["--results", "not a folder"]),
+    (["run", "--results", "registry.yaml/x"], ["--results", "not a folder"]),
     (["run", "--results", LONG], ["too long"]),
     *[(["run", "--plugin", value], ["--plugin"])
       for value in ("gone.py", "{d}", "registry.yaml", LONG, "\udcff.py", "/dev/null")],

@@ -276,7 +276,7 @@ FILES = [
     (b"\tdatasets: 1", ["registry.yaml:1", "not valid YAML"]),
     (b"{" * 3000, ["registry.yaml"]),
     (b"a: 'open", ["registry.yaml", "not valid YAML"]),
-    (b"a: !!python/object/apply:os.system [ls]\n", ["unknown section `a`"]),
+    (b"a: !!python/object/apply:os.system [ls]\n", ["tags", ":1"]),
     (b"- datasets\n- systems\n", ["registry.yaml:1", "mapping"]),
     (b"? " * 500, ["registry.yaml"]),
     (b"&a a: *a\n", ["unknown section"]),

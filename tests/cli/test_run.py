@@ -223,7 +223,7 @@ def test_never_rerun_makes_nothing(registry: Path, use: Use) -> None:
 def test_results_can_t_be_a_file(registry: Path, use: Use) -> None:
     code, out, err = use("run", "registry.yaml", "--results", "registry.yaml")
     assert (code, out) == (2, "")
-    assert err.startswith("zoo: --results registry.yaml: registry.yaml is no folder")
+    assert err.startswith("zoo: --results registry.yaml: registry.yaml is not a folder")
     assert len(err.splitlines()) == 1
 
 

@@ -210,6 +210,7 @@ def test_several_examples(contract) -> None:
     source = changed(
         GATE,
         ("def __init__", "examples = [{}, {'level': 'spam'}]\n\n    def __init__"),
+        ('level: Literal["token", "span"] = "token"', 'level: str = "token"'),
     )
     (fault,) = contract(source).faults
     assert fault.startswith("`level` is 'spam'")

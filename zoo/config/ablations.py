@@ -185,7 +185,7 @@ class _Ground(NamedTuple):
 
 def _settings(plan: Plan) -> tuple[str, ...]:
     """What its runs depend on but for the seed: of equal arms, equal."""
-    return flow(plan.system.resolved()), repr(plan.recipe), flow(plan.reader.resolved())
+    return repr(plan.system.resolved()), repr(plan.recipe), repr(plan.reader.resolved())
 
 
 def _comparison(ground: _Ground, point: Draft, drafts: Sequence[Draft]) -> list[Plan]:

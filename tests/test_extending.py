@@ -58,4 +58,5 @@ def test_every_command_works(saved: Path, zoo: Zoo) -> None:
     for args in commands():
         done = zoo(*args)
         assert done.returncode == 0, (args, done.stdout[-2000:], done.stderr)
-    assert "best_epoch" in (saved / "results" / "leaderboard.csv").read_text()
+        if "epochs.py" in args:
+            assert "best_epoch" in (saved / "results" / "leaderboard.csv").read_text()

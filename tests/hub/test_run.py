@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_an_epoch_with_an_empty_cache(
     from transformers import AutoTokenizer
 
     for family in (*FAMILIES, "clip"):
-        hub.add(f"someone/{family}", save(family))
+        hub.add(f"someone/{family}", save(family), hashlib.sha1(family.encode()).hexdigest())
     systems = "".join(SYSTEM.format(name=name) for name in FAMILIES)
     names = ", ".join((*FAMILIES, "seeing"))
     registry = tmp_path / "registry.yaml"

@@ -30,6 +30,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkab
 
 from torch import Tensor, nn
 
+from zoo.errors import ConfigError
 from zoo.types import (
     Alignment,
     Batch,
@@ -125,9 +126,15 @@ class TextEncoder(Encoder):
         """The same inputs as if no sample had any context: the other view of cross-view training.
 
         With them, :meth:`forward` returns what it returns for the samples without the fields.
+
+        Raises:
+            ConfigError: the encoder reads context and does not override this method.
         """
         if self.context_fields:
-            raise NotImplementedError(f"{type(self).__name__} reads context: `alone` is missing")
+            raise ConfigError(
+                f"{type(self).__name__} reads context and has no method `alone`, which the "
+                "objective needs; write it, or take away `context` or the objective"
+            )
         return inputs
 
 
@@ -228,8 +235,15 @@ class Decoder(nn.Module, ABC):
 
     def log_marginals(self, units: Units, text: Text) -> Tensor:
         """(B, U, C) the logarithm of each unit's probability of each class, with gradient; for
-        objectives that compare the predictions of two views. 0 on padding."""
-        raise NotImplementedError(f"{type(self).__name__} has no marginals")
+        objectives that compare the predictions of two views. 0 on padding.
+
+        Raises:
+            ConfigError: the decoder does not override this method.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no method `log_marginals`, which the objective needs; "
+            "write it, or take another decoder"
+        )
 
     @abstractmethod
     def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:

@@ -214,7 +214,7 @@ def _where_there_are_locks() -> Iterator[None]:
     """Go on without a lock where the file system has none."""
     try:
         yield
-    except NotImplementedError:
+    except NotImplementedError:  # filelock's word for it
         pass
     except OSError as error:
         if error.errno not in _NO_LOCKS:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+
+from zoo.build import make
+from zoo.config.config import shipped_file
+from zoo.config.read import read
 
 Case = dict[str, Tensor]
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -56,3 +62,32 @@ def load() -> Callable[..., None]:
         module.load_state_dict(state)
 
     return put
+
+
+@pytest.fixture(scope="session")
+def registered() -> Callable[..., Any]:
+    """Build a part as registry.yaml has it, so that a changed default fails its golden test."""
+    config = read(shipped_file())
+
+    def build(
+        system: str,
+        slot: str,
+        known: Mapping[str, Any],
+        sizes: Mapping[str, Any] | None = None,
+        released: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The part in ``slot`` (``text``, ``aligner``, ``fuser``, ``decoder``) of ``system``.
+
+        Args:
+            known: what the builder would supply (widths, views, types).
+            sizes: settings that only say how large something is.
+            released: the switches that reproduce the released code, as docs/systems lists them.
+        """
+        part = getattr(config.spec(system, "tiny"), slot)
+        if isinstance(part, tuple):
+            [part] = part
+        changes = {**(sizes or {}), **(released or {})}
+        assert not set(sizes or {}) & set(released or {})
+        return make(replace(part, settings={**part.settings, **changes}), known, Path())
+
+    return build

@@ -527,6 +527,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_an_interrupted_run_is_made_by_the_same_command(
     broken: Path, use: Use, how: signal.Signals

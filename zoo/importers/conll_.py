@@ -1,0 +1,21 @@
+"""CoNLL columns, IMGID blocks and CoNLL-U, as reader ``bio`` reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from zoo.data.blocks import read_blocks
+from zoo.importers.documents import Document
+from zoo.tags import read_tags, scheme_of
+
+
+def read(file: Path, names: list[str] | None) -> Iterator[Document]:
+    """See :func:`zoo.importers.read`."""
+    blocks = read_blocks(file)
+    scheme = scheme_of(set(chain.from_iterable(block.tags for block in blocks)))
+    for block in blocks:
+        entities = read_tags(block.tags, "lenient", scheme)
+        where = f"{file}:{block.line}"
+        yield Document(where, block.id, words=block.words, entities=entities, image=block.id)

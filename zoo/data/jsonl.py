@@ -23,6 +23,7 @@ from zoo.data.files import (
 from zoo.data.findings import Notice, Tally, ignore
 from zoo.data.pictures import PictureFolder
 from zoo.data.records import own_form, span_of
+from zoo.data.splitting import completed
 from zoo.data.text import split_words
 from zoo.errors import DataError, invisible, near
 from zoo.registry import register
@@ -44,7 +45,8 @@ class Jsonl:
 
     Args:
         root: the folder that data paths are relative to.
-        path: the folder with train.jsonl, dev.jsonl (valid, val, validation) and test.jsonl.
+        path: the folder with train.jsonl, dev.jsonl (valid, val, validation) and test.jsonl; or
+            one file, of which the splits are made (see :func:`zoo.data.splitting.completed`).
         images: the folder of the pictures, in that folder; it need not be there.
         labels: entity types to rename, applied after reading.
         splits: file names where they are others.
@@ -84,10 +86,12 @@ class Jsonl:
         """
         folder = dataset_folder(self._root, self._path)
         pictures = PictureFolder(folder / self._images)
-        splits: Splits = {split: [] for split in SPLITS}
+        splits: Splits = {}
         ids, tally = Ids(), Tally()
-        for split, file in split_files(folder, (".jsonl",), self._names).items():
+        place = self._root / self._path
+        for split, file in split_files(place, (".jsonl",), self._names, whole=False).items():
             tally.split = split
+            samples = splits[split] = []
             for number, line in enumerate(read_lines(file), 1):
                 if invisible(line):
                     continue
@@ -99,9 +103,9 @@ class Jsonl:
                 if sample.picture is None and record.get("image"):
                     tally("picture absent", id)
                     tally.absent[split].add(id)
-                splits[split].append(sample)
+                samples.append(sample)
         pictures.check()
-        return tally.read(map_types(splits, self._labels, folder))
+        return tally.read(map_types(completed(splits, tally), self._labels, folder))
 
 
 def write_jsonl(path: Path, samples: Iterable[Sample], images: Path | None = None) -> None:

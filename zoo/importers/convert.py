@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import re
 import shutil
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +12,11 @@ from zoo.data.files import SPLITS, Ids, Split
 from zoo.data.findings import counted, some
 from zoo.data.jsonl import write_jsonl
 from zoo.data.pictures import PictureFolder
+from zoo.data.splitting import SHARES, shuffled
 from zoo.errors import DataError
 from zoo.importers import FORMATS, guess, read
 from zoo.importers.documents import Conversion, Document, Sentence
-from zoo.types import Picture, Sample
+from zoo.types import Picture, Sample, Splits
 
 MOST_FAULTS = 100
 """Faults that are told at once."""
@@ -36,7 +35,7 @@ class Imported:
         chosen: how the splits came about, in a sentence.
     """
 
-    splits: dict[Split, list[Sample]]
+    splits: Splits
     findings: list[str] = field(default_factory=list)
     chosen: str = ""
 
@@ -79,7 +78,7 @@ def convert(
     folder = PictureFolder(images) if images is not None else None
     findings, absent = conversion.findings(), list[str]()
     ids = Ids()
-    samples: list[tuple[Split | None, str, Sample]] = []
+    samples: list[tuple[Split | None, Sample]] = []
     for number, (split, sentence) in enumerate(made, 1):
         document = sentence.document
         id = document.id or str(number)
@@ -97,20 +96,19 @@ def convert(
             document.caption,
             document.extra,
         )
-        group = picture.name if picture else document.id or document.where
-        samples.append((split, group, sample))
+        samples.append((split, sample))
     if absent:
         what = ("picture is named and absent", "pictures are named and absent")
         findings.append(f"{counted(len(absent), *what)}: {some(absent)}")
     if folder:
         folder.check()
-    named = all(split is not None for split, _, _ in samples)
-    splits: dict[Split, list[Sample]]
-    if shares is None and named and any(split == "train" for split, _, _ in samples):
-        splits = {name: [s for split, _, s in samples if split == name] for name in SPLITS}
+    named = all(split is not None for split, _ in samples)
+    if shares is None and named and any(split == "train" for split, _ in samples):
+        splits: Splits = {name: [s for split, s in samples if split == name] for name in SPLITS}
         return Imported(splits, findings, "the splits are those of the files")
-    shares = shares or (0.8, 0.1, 0.1)
-    splits = _split([(group, sample) for _, group, sample in samples], shares, seed)
+    shares = shares or SHARES
+    posts = [sentence.document.id or sentence.document.where for _, sentence in made]
+    splits = shuffled([sample for _, sample in samples], shares, seed, posts)
     percent = "/".join(f"{100 * share:g}" for share in shares)
     return Imported(splits, findings, f"split {percent} with seed {seed}")
 
@@ -149,51 +147,6 @@ def _split_of(file: Path) -> Split | None:
     """The split that a file's name says, as in ``train.jsonl`` or ``train-00000-of-00001``."""
     stem = re.split(r"[-_.\d]", file.stem.lower())[0]
     return next((split for split, names in SPLITS.items() if stem in names), None)
-
-
-def _split(
-    samples: Iterable[tuple[str, Sample]], shares: Sequence[float], seed: int
-) -> dict[Split, list[Sample]]:
-    """Shuffled by groups: what shares a picture, an id or its words is in one split."""
-    samples = list(samples)
-    leader = _joined(samples)
-    groups: Mapping[str, list[int]] = defaultdict(list)
-    for number in range(len(samples)):
-        groups[leader[number]].append(number)
-    order = sorted(groups)
-    random.Random(seed).shuffle(order)
-    splits: dict[Split, list[Sample]] = {name: [] for name in SPLITS}
-    wanted = [share * len(samples) for share in shares]
-    chosen: dict[str, list[int]] = {name: [] for name in SPLITS}
-    # dev and test are filled first, so that each of them has something however few there are
-    for split, most in list(zip(SPLITS, wanted, strict=False))[1:]:
-        while order and most > 0 and (not chosen[split] or len(chosen[split]) < round(most)):
-            chosen[split] += groups[order.pop()]
-    for group in order:
-        chosen["train"] += groups[group]
-    for split in SPLITS:
-        splits[split] = [samples[number][1] for number in sorted(chosen[split])]
-    if not splits["train"]:
-        raise DataError(
-            f"{len(samples)} sentences of {len(groups)} posts are too few to be split; add more, "
-            "or name the files train, dev and test"
-        )
-    return splits
-
-
-def _joined(samples: Sequence[tuple[str, Sample]]) -> list[str]:
-    """For each sample the name of its group: equal groups and equal texts are joined."""
-    leader: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        while leader.setdefault(name, name) != name:
-            name = leader[name]
-        return name
-
-    for group, sample in samples:
-        text = "text " + " ".join(sample.words).casefold()
-        leader[find(text)] = find("group " + group)
-    return [find("group " + group) for group, _ in samples]
 
 
 def _refuse(faults: Sequence[str]) -> None:

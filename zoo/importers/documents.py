@@ -42,6 +42,7 @@ class Document:
         where: its place in the file, for messages.
         faults: what is wrong with it, one line each.
         by: whether its lines are sentences of their own.
+        utf16: whether its tool counts UTF-16 units, where nothing in it tells.
     """
 
     where: str
@@ -56,6 +57,7 @@ class Document:
     extra: Mapping[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     by: By = "document"
+    utf16: bool = False
 
 
 @dataclass
@@ -74,7 +76,8 @@ class Conversion:
 
     Args:
         offsets: what offsets count: code points, or UTF-16 units as JavaScript does; ``auto``:
-            whichever fits the spans of a document (the text that they repeat, else words' edges).
+            whichever fits the spans of a document (the text that they repeat, else words' edges),
+            and what its tool counts where both do.
         inside: what becomes of an entity that begins or ends inside a word: a fault, the whole
             words, or nothing.
         by: whether each line is a sentence of its own; None: as the format has it.
@@ -125,7 +128,7 @@ class Conversion:
         """The spans by code points, without white space at their ends, none inside another."""
         text = document.text or ""
         spans = list(document.spans)
-        if self._is_utf16(text, spans):
+        if self._is_utf16(document, text, spans):
             self._notice("utf-16", document.where)
             spans = _by_code_points(text, spans)
         kept: list[CharSpan] = []
@@ -151,11 +154,11 @@ class Conversion:
             kept.append(CharSpan(start, end, label))
         return self._outermost(document, kept)
 
-    def _is_utf16(self, text: str, spans: Sequence[CharSpan]) -> bool:
-        if self.offsets != "auto" or text.isascii() or not any(ord(c) > 0xFFFF for c in text):
+    def _is_utf16(self, document: Document, text: str, spans: Sequence[CharSpan]) -> bool:
+        if self.offsets != "auto" or not any(ord(char) > 0xFFFF for char in text):
             return self.offsets == "utf-16"
-        other = _by_code_points(text, spans)
-        return _fit(text, other) > _fit(text, spans)
+        units, points = _fit(text, _by_code_points(text, spans)), _fit(text, spans)
+        return units > points or (units == points and document.utf16)
 
     def _outermost(self, document: Document, spans: Iterable[CharSpan]) -> list[CharSpan]:
         """Without doubles and without those inside another; crossing ones are faults."""

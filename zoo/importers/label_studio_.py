@@ -46,7 +46,7 @@ def _is_span(result: Mapping[str, Any]) -> bool:
 
 
 def _made(data: Mapping[str, Any], values: Any, where: str) -> Document:
-    made = Document(where, **facts(data))
+    made = Document(where, **facts(data), utf16=True)
     texts = [key for key, value in data.items() if key != "id" and _is_text(key, value)]
     key = "text" if "text" in texts else texts[0] if len(texts) == 1 else None
     if key is None:

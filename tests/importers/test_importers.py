@@ -230,8 +230,7 @@ def test_offsets_of_both_kinds_mean_the_same(text, data):
     for offsets, span in (("characters", (start, end)), ("utf-16", tuple(units))):
         for said in (text[start:end], None):
             document = Document("here", text=text, spans=[CharSpan(*span, "X", said)])
-            how = "auto" if said is not None else offsets
-            conversion = Conversion(offsets=how)
+            conversion = Conversion(offsets=offsets)
             (sentence,) = conversion.sentences(document)
             assert (sentence.entities, conversion.faults) == ((Entity(first, last + 1, "X"),), [])
 

@@ -41,9 +41,7 @@ def shuffled(
     chosen: dict[str, list[int]] = {name: [] for name in SPLITS}
     wanted = [share * len(samples) for share in shares]
     for split, most in list(zip(SPLITS, wanted, strict=False))[1:]:
-        while (
-            len(order) > 1 and most > 0 and (not chosen[split] or len(chosen[split]) < round(most))
-        ):
+        while len(order) > 1 and most > 0 and len(chosen[split]) < max(1, round(most)):
             chosen[split] += groups[order.pop()]
     for group in order:
         chosen["train"] += groups[group]

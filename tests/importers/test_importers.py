@@ -17,9 +17,9 @@ from zoo.data.jsonl import Jsonl
 from zoo.data.records import CharSpan
 from zoo.data.text import split_words
 from zoo.errors import DataError
-from zoo.importers import guess
 from zoo.importers.convert import Imported, convert, write
 from zoo.importers.documents import Conversion, Document
+from zoo.importers.formats import guess
 from zoo.types import Entity, Sample
 
 TEXT = "Anna saw 😀 New York."

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from zoo.errors import ConfigError
-from zoo.importers import FORMATS
+from zoo.importers.formats import FORMATS
 
 PATH = click.Path(path_type=Path)
 

@@ -45,7 +45,8 @@ def _for_data(folder: Path, data: Path) -> tuple[Path, str]:
 
     settings = detect(data.absolute())
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in data.absolute().stem)
-    path = Path(os.path.relpath(data.absolute(), folder.absolute())).as_posix()
+    root = os.environ.get("ZOO_DATA")  # then paths are relative to it
+    path = Path(os.path.relpath(data.absolute(), root or folder.absolute())).as_posix()
     entry = flow({"reader": settings.pop("reader"), "path": path, **settings})
     text = f"include: zoo\ndatasets:\n  {flow(name)}: {entry}\n"
     return folder / f"{name}.yaml", text

@@ -65,14 +65,14 @@ _NOT_A_TAG = ("#", MARK, DOCSTART)
 def read_blocks(
     file: Path,
     notice: Notice = ignore,
-    columns: Columns | None = None,
+    given: Columns | None = None,
     mark: str | None = None,
 ) -> list[Block]:
     """The sentences of a file.
 
     Args:
         notice: is told of what is odd about the file and can yet be read.
-        columns: which column is the word and which the tag; None: found by looking.
+        given: which column is the word and which the tag; None: found by looking.
         mark: what the line looks like that begins a sentence with its id: a word before a colon
             (``WID``), or text in which ``{}`` stands for the id (``# id {}``); None: ``IMGID``.
 
@@ -80,7 +80,7 @@ def read_blocks(
         DataError: the file or a line of it is wrong; names both.
     """
     lines = _lines(file, notice, mark)
-    layout = _layout(lines, file, columns)
+    layout = _layout(lines, file, given)
     width, at_word, at_tag = layout.width, layout.word, layout.tag
     marked: bool | None = None
     tags: dict[str, str] = {}  # as written and as meant, each looked at once
@@ -264,7 +264,7 @@ def _layout(lines: Sequence[str], file: Path, given: Columns | None = None) -> L
                 f"{where}: `columns: {{word: {given['word']}, tag: {given['tag']}}}` does not fit "
                 f"{width} columns; the first is 0, the last -1"
             )
-        return Layout(line, width, *places, False)
+        return Layout(line, width, places[0], places[1], False)
     if counted and width > 3:
         alike = [row for _, row in sample if len(row) == width and row[0].isdecimal()]
         tagged = [i for i in range(2, width) if all(_is_tag(row[i]) for row in alike)]

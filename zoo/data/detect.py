@@ -34,9 +34,16 @@ def detect(folder: Path) -> dict[str, Any]:
             settings["languages"] = inner
         if name == "jsonl":
             settings.pop("captions", None)  # each object has its own
-        own = {key: value for key, value in settings.items() if key != "reader"}
-        reader(folder.parent, path=folder.name, **own).read()
-        return settings
+        for beside in (True, False):
+            if not beside:  # a file may lie beside pictures and captions of other sets
+                settings = {k: v for k, v in settings.items() if k not in ("images", "captions")}
+            own = {key: value for key, value in settings.items() if key != "reader"}
+            try:
+                reader(folder.parent, path=folder.name, **own).read()
+                return settings
+            except DataError:
+                if folder.is_dir() or not beside or own == {}:
+                    raise
     raise DataError(
         f"{folder}: no {' or '.join(SUFFIXES)} and no .jsonl; `zoo data import` turns the files of "
         "other tools into a folder that the zoo reads"
@@ -46,7 +53,7 @@ def detect(folder: Path) -> dict[str, Any]:
 def _beside(folder: Path) -> dict[str, str]:
     """The folder of pictures and the file of captions, where they are."""
     place = folder.parent if folder.is_file() else folder
-    found = {}
+    found: dict[str, str] = {}
     for inner in sorted(place.iterdir()):
         if inner.is_dir() and any(p.suffix.lower() in PICTURES for p in inner.iterdir()):
             found.setdefault("images", inner.name)

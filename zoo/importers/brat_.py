@@ -16,7 +16,7 @@ _ENTITY = re.compile(r"T\S*\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t?(.*)")
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
-    """See :func:`zoo.importers.read`. A folder gives its texts; each line is a sentence."""
+    """See :func:`zoo.importers.formats.read`. A folder gives its texts; each line is a sentence."""
     texts = sorted(file.rglob("*.txt")) if file.is_dir() else [file.with_suffix(".txt")]
     if not texts:
         raise DataError(f"{file}: no .txt file is there")

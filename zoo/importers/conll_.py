@@ -12,10 +12,15 @@ from zoo.tags import read_tags, scheme_of
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
-    """See :func:`zoo.importers.read`."""
-    blocks = read_blocks(file)
+    """See :func:`zoo.importers.formats.read`."""
+    noticed = dict[str, None]()
+    blocks = read_blocks(file, lambda kind, _: noticed.setdefault(kind))
     scheme = scheme_of(set(chain.from_iterable(block.tags for block in blocks)))
     for block in blocks:
         entities = read_tags(block.tags, "lenient", scheme)
         where = f"{file}:{block.line}"
-        yield Document(where, block.id, words=block.words, entities=entities, image=block.id)
+        made = Document(where, block.id, words=block.words, entities=entities, image=block.id)
+        if "IO" in noticed:
+            made.noticed.append("IO")
+            noticed.clear()
+        yield made

@@ -14,8 +14,8 @@ from zoo.data.jsonl import write_jsonl
 from zoo.data.pictures import PictureFolder
 from zoo.data.splitting import SHARES, shuffled
 from zoo.errors import DataError
-from zoo.importers import FORMATS, guess, read
 from zoo.importers.documents import Conversion, Document, Sentence
+from zoo.importers.formats import FORMATS, guess, read
 from zoo.types import Picture, Sample, Splits
 
 MOST_FAULTS = 100

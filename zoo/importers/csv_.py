@@ -22,7 +22,7 @@ SPANS = ("entities", "label", "labels", "spans")
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
-    """See :func:`zoo.importers.read`. The separator is found by looking: comma, semicolon, tab.
+    """See :func:`zoo.importers.formats.read`. The separator is a comma, semicolon or tab.
 
     Raises:
         DataError: the columns are not known by their names.

@@ -13,7 +13,7 @@ from zoo.importers.record import document
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
-    """See :func:`zoo.importers.read`."""
+    """See :func:`zoo.importers.formats.read`."""
     for where, record in records(file):
         yield _document(record, where, names)
 

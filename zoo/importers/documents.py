@@ -20,6 +20,14 @@ Inside = Literal["refuse", "expand", "drop"]
 By = Literal["document", "line"]
 
 _WORDING = {
+    "several": (
+        "task has several annotations, of which the first is taken",
+        "tasks have several annotations, of which the first is taken",
+    ),
+    "IO": (
+        "file has tags without prefixes, in which adjacent entities of one type read as one",
+        "files have tags without prefixes, in which adjacent entities of one type read as one",
+    ),
     "empty": ("document without words is left out", "documents without words are left out"),
     "utf-16": (
         "document counts offsets in UTF-16 units",
@@ -41,6 +49,7 @@ class Document:
     Args:
         where: its place in the file, for messages.
         faults: what is wrong with it, one line each.
+        noticed: what is odd about it and can yet be read, as keys of ``_WORDING``.
         by: whether its lines are sentences of their own.
         utf16: whether its tool counts UTF-16 units, where nothing in it tells.
     """
@@ -56,6 +65,7 @@ class Document:
     language: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    noticed: list[str] = field(default_factory=list)
     by: By = "document"
     utf16: bool = False
 
@@ -92,6 +102,8 @@ class Conversion:
     def sentences(self, document: Document) -> list[Sentence]:
         """The sentences of a document; its faults are kept."""
         self.faults += document.faults
+        for kind in document.noticed:
+            self._notice(kind, document.where)
         if document.text is None:
             if not document.words:
                 self._notice("empty", document.where)

@@ -18,12 +18,7 @@ _CARDS = ("dataset_info.json", "dataset_infos.json", "README.md")
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
-    """See :func:`zoo.importers.read`. Tags as numbers are named by the dataset's card beside it."""
-    if file.suffix == ".parquet":
-        from zoo.importers.parquet_ import read as read_table
-
-        yield from read_table(file, names)
-        return
+    """See :func:`zoo.importers.formats.read`. The card beside the file names numbers."""
     names = names or names_beside(file)
     for where, record in records(file):
         yield made(record, where, names)

@@ -13,7 +13,7 @@ from zoo.importers.record import facts
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
-    """See :func:`zoo.importers.read`. Of several annotations of a task the first is taken."""
+    """See :func:`zoo.importers.formats.read`. Of several annotations the first is taken."""
     for where, task in records(file):
         if not isinstance(task, dict):
             yield Document(where, faults=[f"{where}: not a task of Label Studio"])
@@ -36,6 +36,8 @@ def _task(task: Mapping[str, Any], where: str) -> Document:
         if isinstance(each, dict) and isinstance(each.get("value"), dict) and _is_span(each)
     ]
     made = _made({"id": task.get("id"), **task["data"]}, values, where)
+    if len(done) > 1:
+        made.noticed.append("several")
     if not done:
         made.faults.append(f"{where}: the task has no annotation; export finished tasks only")
     return made

@@ -12,7 +12,7 @@ from zoo.importers.hf_ import made, names_beside, names_in
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
-    """See :func:`zoo.importers.read`. Raises DataError without pyarrow."""
+    """See :func:`zoo.importers.formats.read`. Raises DataError without pyarrow."""
     try:
         import pyarrow
         from pyarrow import parquet

@@ -16,7 +16,7 @@ from zoo.types import Entity
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
-    """See :func:`zoo.importers.read`. Raises DataError where .spacy is given without spaCy."""
+    """See :func:`zoo.importers.formats.read`. Files .spacy need spaCy."""
     if file.suffix == ".spacy":
         yield from _binary(file)
         return

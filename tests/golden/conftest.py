@@ -76,15 +76,19 @@ def registered() -> Callable[..., Any]:
         sizes: Mapping[str, Any] | None = None,
         released: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The part in ``slot`` (``text``, ``aligner``, ``fuser``, ``decoder``) of ``system``.
+        """The part in ``slot`` (``text``, ``aligner``, ``fuser``, ``decoder``) of ``system``; of
+        several aligners, ``aligner.0`` is the first.
 
         Args:
             known: what the builder would supply (widths, views, types).
             sizes: settings that only say how large something is.
             released: the switches that reproduce the released code, as docs/systems lists them.
         """
-        part = getattr(config.spec(system, "tiny"), slot)
-        if isinstance(part, tuple):
+        name, _, number = slot.partition(".")
+        part = getattr(config.spec(system, "tiny"), name)
+        if number:
+            part = part[int(number)]
+        elif isinstance(part, tuple):
             [part] = part
         changes = {**(sizes or {}), **(released or {})}
         assert not set(sizes or {}) & set(released or {})

@@ -61,7 +61,15 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "level: span, objective: top_k, k: 1, view: {patch: none}",
         "text: words, view: {grid: none, patch: pooled}",
     ],
-    ("aligner", "information_bottleneck"): ["", "flow: unchanged", "level: token"],
+    ("aligner", "information_bottleneck"): [
+        "",
+        "flow: unchanged",
+        "level: token",
+        "level: region, estimator: info_nce",
+        "level: region, over: mean, estimator: bce, prior: standard",
+        "level: token, estimator: info_nce, flow: unchanged",
+        "prior: standard, estimator: bce",
+    ],
     ("aligner", "dual_bottleneck"): [
         "",
         "discriminator: concat, kl: sum, heads: 2",

@@ -92,10 +92,10 @@ def whole(sentence: Tensor, others: Tensor) -> Tensor:
 
 
 def test_bottleneck(aligner, stored, text, view) -> None:
-    mean, log_variance = aligner.text(stored["input.text"], torch.ones(4, 9, dtype=torch.bool))
+    mean, log_variance, _ = aligner.text(stored["input.text"], torch.ones(4, 9, dtype=torch.bool))
     close(mean, stored["full.txt_mean"])
     close(log_variance, stored["full.txt_logstd"])
-    mean, log_variance = aligner.bottlenecks["grid"](
+    mean, log_variance, _ = aligner.bottlenecks["grid"](
         stored["input.images"], torch.ones(4, 5, dtype=torch.bool)
     )
     close(mean, stored["full.img_mean"])
@@ -114,7 +114,7 @@ def test_deviation_is_half_the_exponent(aligner, text, view, monkeypatch) -> Non
     """What the release calls a log standard deviation is used as a log variance."""
     monkeypatch.setattr(torch, "randn_like", torch.ones_like)
     drawn = aligner.train()(text, {"grid": view}, None).text
-    mean, log_variance = aligner.text(
+    mean, log_variance, _ = aligner.text(
         whole(text.sentence, text.tokens), torch.ones(4, 9, dtype=torch.bool)
     )
     close(whole(drawn.sentence, drawn.tokens), mean + (log_variance / 2).exp())

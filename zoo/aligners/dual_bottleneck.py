@@ -92,17 +92,15 @@ class DualBottleneck(Aligner):
     def forward(
         self, text: Text, views: Views, gold: Sequence[Sequence[Entity]] | None
     ) -> Alignment:
-        said = Latents(
-            *self.text(_first(text.sentence, text.tokens), _first(text.mask[:, 0], text.mask)),
-            _first(text.mask[:, 0], text.mask),
-        )
+        real = _first(text.mask[:, 0], text.mask)
+        said: Latents = self.text(_first(text.sentence, text.tokens), real)
         drawn = said.draw(self.training)
         flowing: dict[str, View] = {}
         losses = {} if gold is None else {"kl_text": said.divergence(self.kl)}
         for name, bottleneck in self.bottlenecks.items():
             view = views[name]
             real = _first(view.present, view.mask)
-            seen = Latents(*bottleneck(_first(view.pooled, view.regions), real), real)
+            seen: Latents = bottleneck(_first(view.pooled, view.regions), real)
             shown = seen.draw(self.training)
             flowing[name] = View(shown[:, 1:], shown[:, 0], view.mask)
             if gold is not None:
@@ -124,7 +122,7 @@ class DualBottleneck(Aligner):
         """(P, 1), or with ``scores: width`` (P, D)."""
         net = self.discriminators[name]
         if isinstance(net, nn.Bilinear):
-            score = net(said, shown)
+            score: Tensor = net(said, shown)
         else:
             score = net(torch.cat([said, shown], dim=-1))
         return score.to(said.dtype)
@@ -141,11 +139,12 @@ class Bottleneck(nn.Module):
         with torch.no_grad():
             self.log_variance.norm2.bias.fill_(2 * torch.tensor(deviation).log().item())
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, K, D) each, from x (B, K, D') and mask (B, K)."""
+    def forward(self, x: Tensor, mask: Tensor) -> Latents:
+        """Of x (B, K, D') and mask (B, K)."""
         x = self.projection(x)
         precise = self.mean.norm2.weight.dtype  # exp of half of it is too coarse
-        return self.mean(x, x, mask).to(precise), self.log_variance(x, x, mask).to(precise)
+        mean, log_variance = self.mean(x, x, mask), self.log_variance(x, x, mask)
+        return Latents(mean.to(precise), log_variance.to(precise), mask)
 
 
 class Latents(NamedTuple):

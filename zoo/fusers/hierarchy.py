@@ -115,7 +115,7 @@ class Hierarchy(Fuser):
             return units.with_vectors(fused)
         weights = self.to_regions.weights(first, torch.cat(regions, dim=1), there)
         weights = weights.expand(*mask.shape, -1) * mask.unsqueeze(-1)
-        each = weights.split([x.shape[1] for x in regions], dim=-1)
+        each = torch.split(weights, [x.shape[1] for x in regions], dim=-1)
         return units.with_vectors(fused, attention=dict(zip(self.local, each, strict=True)))
 
     def _whole(self, views: Views) -> tuple[Tensor, Tensor]:
@@ -159,7 +159,8 @@ class Gate(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """(B, U, D) each."""
         gate = self.gate(torch.cat([first, second], dim=-1)).sigmoid()
-        return gate * self.first(first).tanh() + (1 - gate) * self.second(second).tanh()
+        gated: Tensor = gate * self.first(first).tanh() + (1 - gate) * self.second(second).tanh()
+        return gated
 
 
 class Lift(nn.Module):

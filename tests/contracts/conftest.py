@@ -88,6 +88,9 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "keys: {patch: regions, grid: pooled}, heads: 2",
         "queries: released, level: span, keys: {patch: regions, grid: pooled}",
     ],
+    ("fuser", "co_attention"): ["", "score: additive, hidden: 8, level: span"],
+    ("fuser", "modulated_attention"): ["", "level: span, hidden: 8"],
+    ("fuser", "late_fusion"): ["", "hidden: [12, 8], level: span"],
     ("decoder", "softmax"): ["", "scheme: BIOES"],
     ("decoder", "crf"): ["", "scheme: BIOES", "constrained: false"],
     ("decoder", "span_classifier"): [

@@ -50,8 +50,13 @@ BUILT_IN: dict[tuple[str, str], str] = {
     ("aligner", "information_bottleneck"): "zoo.aligners.information_bottleneck",
     ("fuser", "cross_attention"): "zoo.fusers.cross_attention",
     ("fuser", "collaboration"): "zoo.fusers.collaboration",
+    ("fuser", "multimodal_transformer"): "zoo.fusers.multimodal_transformer",
+    ("fuser", "matching_gate"): "zoo.fusers.matching_gate",
+    ("fuser", "gated_graph"): "zoo.fusers.gated_graph",
     ("decoder", "softmax"): "zoo.decoders.softmax",
     ("decoder", "crf"): "zoo.decoders.crf",
+    ("decoder", "auxiliary_crf"): "zoo.decoders.auxiliary_crf",
+    ("decoder", "pointer"): "zoo.decoders.pointer",
     ("decoder", "span_classifier"): "zoo.decoders.span_classifier",
 }
 

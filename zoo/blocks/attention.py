@@ -1,4 +1,4 @@
-"""Attention of units to a picture: what the fusers share."""
+"""Attention of one sequence to another or to itself: what parts of several kinds share."""
 
 from __future__ import annotations
 
@@ -12,20 +12,27 @@ from zoo.errors import ConfigError
 class AttentionLayer(nn.Module):
     """a = LN(x + O · MHA(x, keys, keys)); with a feed-forward: c = LN(a + F2 · GELU(F1 · a)).
 
-    Post-norm, eps 1e-12, exact (erf) GELU, scores divided by the root of the head's width.
+    Post-norm, exact (erf) GELU, scores divided by the root of the head's width. With x as its own
+    keys it is a layer of BERT.
 
     Args:
         width: D.
         heads: a divisor of D; None: heads of 64, at least four.
         dropout: on attention weights and on what is added to the residual stream.
         feed_forward: hidden size of the feed-forward block; None = none.
+        eps: of the layer normalisations.
 
     Raises:
         ConfigError: the heads don't divide the width.
     """
 
     def __init__(
-        self, width: int, heads: int | None, dropout: float, feed_forward: int | None = None
+        self,
+        width: int,
+        heads: int | None,
+        dropout: float,
+        feed_forward: int | None = None,
+        eps: float = 1e-12,
     ) -> None:
         super().__init__()
         self.heads = heads or max(4, width // 64)
@@ -39,14 +46,14 @@ class AttentionLayer(nn.Module):
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
         begin_small(self.output)
-        self.layer_norm = nn.LayerNorm(width, eps=1e-12)
+        self.layer_norm = nn.LayerNorm(width, eps=eps)
         self.dropout = nn.Dropout(dropout)
         self.feed_forward: nn.Module | None = None
         if feed_forward is not None:
             self.feed_forward = nn.Sequential(
                 nn.Linear(width, feed_forward), nn.GELU(), nn.Linear(feed_forward, width)
             )
-            self.feed_forward_norm = nn.LayerNorm(width, eps=1e-12)
+            self.feed_forward_norm = nn.LayerNorm(width, eps=eps)
 
     def forward(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """(B, U, D) from x (B, U, D), keys (B, K, D) and mask (B, K), True = may be looked at.

@@ -24,7 +24,7 @@ ANY = "entity"
 class AuxiliaryCrf(Decoder):
     """A CRF over the units' tags, and one over the same tags without types, of the text alone.
 
-    Cites: yu-etal-2020-improving
+    Cites: yu-etal-2020-improving-multimodal
 
     With the text-only states S (B, N, D), a layer of BERT, the units F and the fixed matrix C,
     whose rows are the untyped tags (O, B, I) and whose columns are the typed ones::

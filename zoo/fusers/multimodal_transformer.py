@@ -18,7 +18,7 @@ from zoo.types import Units, Views
 class MultimodalTransformer(Fuser):
     """Units look at the regions, regions at the units, and a gate weighs what was seen.
 
-    Cites: yu-etal-2020-improving
+    Cites: yu-etal-2020-improving-multimodal
 
     With block(x; y) a layer of BERT whose queries are x and whose keys and values are y, the units
     S (B, U, D) and the regions R (B, R, D_v) of all views::

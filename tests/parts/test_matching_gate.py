@@ -40,15 +40,29 @@ def test_partners(present, share) -> None:
     assert len(moved) == 2 * int(share * sum(present) / 2)
 
 
-def test_an_exchanged_picture_is_that_of_the_partner(monkeypatch) -> None:
+def test_the_match_of_exchanged_pictures(monkeypatch) -> None:
+    """It is read as if the sentence had the other picture; what flows on has seen its own."""
     units, views = batch([True] * 4)
-    fuser = build(mismatched=1.0)
+    fuser = build(mismatched=0.5)
+    monkeypatch.setattr(torch, "randperm", torch.arange)  # rows 2 and 3 exchange theirs
+    logits = {}
+    fuser.match.register_forward_hook(lambda _, __, made: logits.update(it=made))
+    order, view = torch.tensor([0, 1, 3, 2]), views["grid"]
+    fuser.eval()(units, {"grid": View(view.regions[order], view.pooled[order], view.mask)})
+    wanted = torch.nn.functional.cross_entropy(logits["it"], torch.tensor([1, 1, 0, 0]))
+    plain = fuser(units, views)
+    made = fuser.train()(units, views)
+    torch.testing.assert_close(made.losses["match"], wanted)
+    torch.testing.assert_close(made.vectors, plain.vectors)
+
+
+def test_an_exchange_of_what_was_attended_flows_on(monkeypatch) -> None:
+    units, views = batch([True] * 4)
+    fuser = build(mismatched=0.5, exchange="attended")
     monkeypatch.setattr(torch, "randperm", torch.arange)
-    made = fuser.train()(units, views).vectors
-    order = torch.tensor([2, 3, 0, 1])
-    view = views["grid"]
-    others = View(view.regions[order], view.pooled[order], view.mask)
-    torch.testing.assert_close(made, fuser.eval()(units, {"grid": others}).vectors)
+    plain, made = fuser.eval()(units, views).vectors, fuser.train()(units, views).vectors
+    torch.testing.assert_close(made[:2], plain[:2])
+    assert not torch.allclose(made[2:], plain[2:])
 
 
 def test_nothing_is_exchanged_in_evaluation() -> None:

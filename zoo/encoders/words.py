@@ -123,7 +123,7 @@ class WordEmbedding(nn.Module):
     def shapes(self, characters: Tensor, padding: Tensor) -> Tensor:
         """(V, D) from the characters' embeddings (V, C, D_c) and which are padding (V, C)."""
         if self.convolution is not None:
-            read = self.convolution(characters.transpose(1, 2))
+            read: Tensor = self.convolution(characters.transpose(1, 2))
             return read.masked_fill(padding.unsqueeze(1), -torch.inf).amax(dim=2)
         assert self.lstm is not None, "characters are read by one of the two"
         lengths = (~padding).sum(dim=1).clamp(min=1).cpu()

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.blocks.attention import AttentionLayer, where_seen
+from zoo.blocks.attention import AttentionLayer, project, where_seen
 from zoo.errors import ConfigError
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
@@ -18,6 +18,9 @@ from zoo.types import Units, Views
 Positive = Annotated[int, Field(gt=0, le=16_384)]
 EPS = 1e-5
 """Of all layer normalisations here."""
+
+NEARLY_CLOSED = -3.0
+"""Where a gate's bias begins: σ(-3) = 0.05."""
 
 
 @register("fuser", "gated_graph")
@@ -71,9 +74,9 @@ class GatedGraph(Fuser):
             )
         self.level = level
         self.width = width + hidden
-        self.words = nn.Linear(width, hidden)
+        self.words = project(width, hidden)
         self.objects = nn.ModuleDict(
-            {name: nn.Linear(spec.width, hidden) for name, spec in views.items()}
+            {name: project(spec.width, hidden) for name, spec in views.items()}
         )
         self.object = nn.Linear(hidden, hidden)
         self.dropout = nn.Dropout(dropout)
@@ -93,7 +96,7 @@ class GatedGraph(Fuser):
 
     def nodes(self, views: Views) -> Tensor:
         """The object nodes o_0 (B, R, hidden)."""
-        projected = [project(views[name].regions) for name, project in self.objects.items()]
+        projected = [linear(views[name].regions) for name, linear in self.objects.items()]
         inner = self.dropout(torch.cat(projected, dim=1).relu())
         nodes: Tensor = self.dropout(self.object(inner).relu())
         return nodes
@@ -127,8 +130,10 @@ class GraphLayer(nn.Module):
         self.heads = heads
         self.dropout = nn.Dropout(dropout)
         self.words_among = AttentionLayer(width, heads, dropout, eps=EPS)
-        self.query = nn.Linear(width, width)
+        self.query = project(width, width)
         self.key = nn.Linear(width, width, bias=False)  # as in AttentionLayer
+        with torch.no_grad():  # an object begins by looking at what is like it
+            self.key.weight.copy_(self.query.weight)
         self.objects_norm = nn.LayerNorm(width, eps=EPS)
         self.to_words = Gate(width)
         self.words_update = Update(width, hidden, dropout)
@@ -175,13 +180,14 @@ class Gate(nn.Module):
     """Σ_j σ(W_1 a_i + W_2 b_j + c) * m_j: what the nodes a (B, I, D) receive from b (B, J, D).
 
     A linear layer over [a_i ; b_j] is the sum of one over each, so that it is applied once a node
-    and not once a pair.
+    and not once a pair. Gates begin nearly closed: a sum over many nodes would drown the receiver.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.receiver = nn.Linear(width, width)
         self.sender = nn.Linear(width, width, bias=False)
+        nn.init.constant_(self.receiver.bias, NEARLY_CLOSED)
 
     def forward(self, receivers: Tensor, senders: Tensor, messages: Tensor) -> Tensor:
         """(B, I, D) from a, b, and the messages m (B, J, D), 0 where there is no link."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.blocks.attention import AttentionLayer, where_seen
+from zoo.blocks.attention import AttentionLayer, project, where_seen
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
 from zoo.types import Units, Views
@@ -32,9 +32,11 @@ class MatchingGate(Fuser):
         fused = [S ; g * p X]                    (B, U, 2 D)
 
     In training some sentences exchange their pictures in pairs, and ``match`` is the cross-entropy
-    of telling them from the others: the mean over the rows that have a picture. What follows, the
-    loss of the decoder included, sees the exchanged pictures. A row without a picture takes no part
-    and gives [S ; 0]. The published attention is that of the units to the regions, in X.
+    of telling them from the others: the mean over the rows that have a picture. With ``exchange:
+    pictures`` such a sentence looks twice, and what flows on has seen its own picture; as released
+    (``attended``) the exchange flows on, and the decoder learns from it, too. A row without a
+    picture takes no part and gives [S ; 0]. The published attention is that of the units to the
+    regions, in X.
 
     Args:
         width: D, of the units that come in; 2 D go out.
@@ -44,8 +46,8 @@ class MatchingGate(Fuser):
         feed_forward: hidden size of the block's feed-forward layer, as a multiple of the width.
         dropout: on attention weights and on what is added to the residual stream.
         mismatched: the share of a batch's pictures that is exchanged in training.
-        exchange: what is exchanged: the ``pictures``, before the units look at them, or X itself
-            (``attended``, as released), for which the words of another sentence have looked.
+        exchange: what is exchanged: ``pictures``, at which the units look once more, for the match
+            alone; or X itself (``attended``), for which the words of another sentence have looked.
         positions: None: p is read from the means of S and X, whatever the length. A number: from
             the vectors of that many units in a row, each with weights of its own and 0 for padding
             (released: 128 sub-words, padding included); what lies beyond is not read.
@@ -74,7 +76,7 @@ class MatchingGate(Fuser):
         self.width = 2 * width
         self.mismatched, self.exchange, self.positions = mismatched, exchange, positions
         self.projections = nn.ModuleDict(
-            {name: nn.Linear(spec.width, width) for name, spec in views.items()}
+            {name: project(spec.width, width) for name, spec in views.items()}
         )
         self.attention = AttentionLayer(width, heads, dropout, max(1, round(feed_forward * width)))
         self.match = nn.Linear(2 * width * (positions or 1), 2)
@@ -84,26 +86,35 @@ class MatchingGate(Fuser):
     def forward(self, units: Units, views: Views) -> Units:
         seen = [views[name] for name in self.projections]
         mask = torch.cat([view.mask for view in seen], dim=1)
-        projected = [project(views[name].regions) for name, project in self.projections.items()]
+        projected = [linear(views[name].regions) for name, linear in self.projections.items()]
         regions, present = torch.cat(projected, dim=1), mask.any(dim=1)
-        partner = self.partners(present) if self.training else None
-        if partner is not None and self.exchange == "pictures":
-            regions, mask = regions[partner], mask[partner]
         picture = self.attention(units.vectors, regions, mask)  # X
-        if partner is not None and self.exchange == "attended":
-            picture = (picture * units.mask.unsqueeze(-1))[partner]
-
-        logits = self.match(self.matched(units, picture))
-        picture = logits.softmax(dim=-1)[:, 1, None, None] * picture
-        gate = (self.gate_text(units.vectors) + self.gate_picture(picture)).sigmoid()
-        picture = where_seen(present, gate * picture, torch.zeros_like(units.vectors))
-        fused = torch.cat([units.vectors, picture.to(units.vectors.dtype)], dim=-1)
+        own = torch.arange(len(present), device=present.device)
+        partner = self.partners(present) if self.training else own
+        moved = partner != own
+        if self.exchange == "attended":
+            picture = torch.where(
+                moved[:, None, None], (picture * units.mask.unsqueeze(-1))[partner], picture
+            )
+        logits = self.match(self.matched(units.vectors, picture, units.mask))
 
         losses, attention = {}, {}
-        if partner is not None:
-            matches = partner == torch.arange(len(partner), device=partner.device)
-            each = functional.cross_entropy(logits, matches.long(), reduction="none")
+        if self.training:
+            asked = logits
+            if self.exchange == "pictures" and moved.any():
+                words, there = units.vectors[moved], units.mask[moved]
+                wrong = self.attention(words, regions[partner[moved]], mask[partner[moved]])
+                asked = logits.masked_scatter(
+                    moved[:, None], self.match(self.matched(words, wrong, there)).to(logits.dtype)
+                )
+            each = functional.cross_entropy(asked, (~moved).long(), reduction="none")
             losses["match"] = (each * present).sum() / present.sum().clamp(min=1)
+
+        picture = logits.softmax(dim=-1)[:, 1, None, None] * picture
+        gate = (self.gate_text(units.vectors) + self.gate_picture(picture)).sigmoid()
+        nothing = torch.zeros_like(units.vectors)
+        picture = where_seen(present, (gate * picture).to(nothing.dtype), nothing)
+        fused = torch.cat([units.vectors, picture], dim=-1)
         if self.publish_attention:
             weights = self.attention.weights(units.vectors, regions, mask)
             split = torch.split(
@@ -117,18 +128,18 @@ class MatchingGate(Fuser):
         at random, ``mismatched`` exchange theirs in pairs; all others keep their own."""
         partner = torch.arange(len(present), device=present.device)
         rows = present.nonzero().squeeze(1)
-        rows = rows[torch.randperm(len(rows)).to(rows.device)]
+        rows = rows[torch.randperm(len(rows)).to(rows.device)]  # drawn on the CPU everywhere
         half = int(self.mismatched * len(rows) / 2)
         if half:
             first, second = rows[-2 * half : -half], rows[-half:]
             partner[first], partner[second] = second, first
         return partner
 
-    def matched(self, units: Units, picture: Tensor) -> Tensor:
-        """What the match is read from: (B, 2 D), or (B, 2 D · positions)."""
-        both = torch.cat([units.vectors, picture.to(units.vectors.dtype)], dim=-1)
-        both = both * units.mask.unsqueeze(-1)
+    def matched(self, units: Tensor, picture: Tensor, mask: Tensor) -> Tensor:
+        """What the match is read from, (B, 2 D) or (B, 2 D · positions), out of S, X and the mask
+        of the units."""
+        both = torch.cat([units, picture.to(units.dtype)], dim=-1) * mask.unsqueeze(-1)
         if self.positions is None:
-            return both.sum(dim=1) / units.mask.sum(dim=1, keepdim=True)
+            return both.sum(dim=1) / mask.sum(dim=1, keepdim=True)
         both = both[:, : self.positions]
         return functional.pad(both, (0, 0, 0, self.positions - both.shape[1])).flatten(1)

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.blocks.attention import AttentionLayer, where_seen
+from zoo.blocks.attention import AttentionLayer, project, where_seen
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
 from zoo.types import Units, Views
@@ -58,11 +58,9 @@ class MultimodalTransformer(Fuser):
         super().__init__()
         self.level = level
         self.width = 2 * width
-        self.for_units = nn.ModuleDict(
-            {name: nn.Linear(spec.width, width) for name, spec in views.items()}
-        )
-        self.for_regions = nn.ModuleDict(
-            {name: nn.Linear(spec.width, width) for name, spec in views.items()}
+        self.for_units, self.for_regions = (
+            nn.ModuleDict({name: project(spec.width, width) for name, spec in views.items()})
+            for _ in range(2)
         )
 
         def block() -> AttentionLayer:
@@ -76,7 +74,7 @@ class MultimodalTransformer(Fuser):
         seen = [views[name] for name in self.for_units]
         mask = torch.cat([view.mask for view in seen], dim=1)
         regions, own = (
-            torch.cat([project(views[name].regions) for name, project in each.items()], dim=1)
+            torch.cat([linear(views[name].regions) for name, linear in each.items()], dim=1)
             for each in (self.for_units, self.for_regions)
         )
         text = self.units_to_units(units.vectors, units.vectors, units.mask)  # X

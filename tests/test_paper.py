@@ -30,6 +30,7 @@ from zoo.types import Entity, Sample, Splits
 
 REGISTRY = Path(__file__).parents[1] / "registry.yaml"
 MBERT, BERT = "bert-base-multilingual-cased", "bert-base-uncased"
+CASED = "bert-base-cased"
 CLIP = "openai/clip-vit-base-patch32"
 LOSSES = ("crf", "spans", "contrastive", "mutual_information", "kl")
 
@@ -298,7 +299,7 @@ def linear(before: int, after: int) -> int:
     return before * after + after
 
 
-Assemble = Callable[[str], System]
+Assemble = Callable[..., System]
 
 
 @pytest.fixture
@@ -312,6 +313,7 @@ def assemble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Assemble:
     configs: dict[str, Any] = {
         MBERT: BertConfig(vocab_size=119547, **BASE),
         BERT: BertConfig(vocab_size=30522, **BASE),
+        CASED: BertConfig(vocab_size=28996, **BASE),
         CLIP: CLIPConfig(
             text_config={}, vision_config={"image_size": 224, "patch_size": 32, **BASE}
         ),
@@ -322,7 +324,7 @@ def assemble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Assemble:
         config = configs[name]
         if cls is transformers.CLIPVisionModel:
             return cls(config.vision_config)
-        return cls.from_config(config)
+        return cls.from_config(config, add_pooling_layer=pooler)
 
     for module in ("pretrained", "vit"):
         monkeypatch.setattr(f"zoo.encoders.{module}.fetch", lambda name, *_: Path(name))
@@ -335,9 +337,9 @@ def assemble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Assemble:
     )
     entities = tuple(Entity(i, i + 1, f"T{i}") for i in range(TYPES))
 
-    def assemble(name: str) -> System:
+    def assemble(name: str, backbone: str = "paper") -> System:
         with torch.device("meta"):
-            spec = read(REGISTRY).spec(name, "paper")
+            spec = read(REGISTRY).spec(name, backbone)
             return build(spec, [Sample("1", ("a",) * TYPES, entities)], tmp_path)
 
     return assemble
@@ -396,3 +398,75 @@ def test_size_of_smner(assemble: Assemble) -> None:
     classifier = linear(2 * WIDTH, 2 * WIDTH) + linear(2 * WIDTH, 1 + TYPES)
     assert count(system.decoder) == features + spans + classifier == 3_703_433
     assert count(system) == 109_482_240 + 8_070_145 + 7_087_104 + 3_703_433
+
+
+FEED_FORWARD = linear(WIDTH, 3072) + linear(3072, WIDTH)
+BLOCK = 4 * LINEAR + NORM + FEED_FORWARD + NORM - WIDTH
+"""A layer of BERT but for the keys' bias, which softmax doesn't see."""
+
+TAGS = 1 + 2 * TYPES
+CASED_SIZE = 107_719_680
+"""BERT-base, cased, without its pooler."""
+
+
+def crf(width: int, tags: int) -> int:
+    return linear(width, tags) + tags * tags + 2 * tags
+
+
+def test_size_of_umt(assemble: Assemble) -> None:
+    system = assemble("umt")
+    assert count(system.text) == CASED_SIZE
+    assert count(system.views["grid"]) == 0
+    gate = linear(2 * WIDTH, WIDTH)
+    assert count(system.fuser) == 4 * BLOCK + 2 * linear(GRID, WIDTH) + gate == 32_676_096
+    assert system.fuser.units_to_regions.heads == 12
+    assert count(system.decoder) == BLOCK + crf(2 * WIDTH, TAGS) + crf(WIDTH, 3) == 7_103_358
+    assert count(system) == CASED_SIZE + 32_676_096 + 7_103_358
+
+
+def test_size_of_maf(assemble: Assemble) -> None:
+    system = assemble("maf", "paper-maf")
+    assert count(system.text) == CASED_SIZE + LINEAR, "BERT and its pooler"
+    heads = LINEAR + LINEAR + linear(GRID, WIDTH) + LINEAR
+    assert count(system.aligner) == heads == 3_345_408
+    # Released, the match reads 2 · 128 · 768 numbers, and both layers of the gate have a bias.
+    gate = 2 * LINEAR - WIDTH
+    fuser = linear(GRID, WIDTH) + BLOCK + linear(2 * WIDTH, 2) + gate
+    assert count(system.fuser) == fuser == 9_844_226
+    assert count(system.decoder) == crf(2 * WIDTH, TAGS) == 13_932
+    assert count(system) == CASED_SIZE + LINEAR + heads + fuser + 13_932
+
+
+def test_size_of_umgf(assemble: Assemble) -> None:
+    system, node = assemble("umgf"), 512
+    assert count(system.text) == CASED_SIZE
+    square, norm = linear(node, node), 2 * node
+    words = 4 * square - node + norm  # without the keys' bias, as in the next line
+    objects = 2 * square - node + norm
+    gate = linear(2 * node, node)
+    update = norm + linear(node, 256) + linear(256, node) + norm
+    # The objects of the last layer take no messages: nothing reads them.
+    layers = 6 * (words + objects + gate + update) + 5 * (gate + update)
+    fuser = linear(WIDTH, node) + linear(GRID, node) + square + layers
+    assert count(system.fuser) == fuser
+    assert system.fuser.width == WIDTH + node
+    assert count(system.decoder) == crf(WIDTH + node, TAGS) == 11_628
+    assert count(system) == CASED_SIZE + fuser + 11_628
+
+
+def test_size_of_hbilstm_crf(assemble: Assemble) -> None:
+    def lstm(before: int, state: int) -> int:
+        return 2 * 4 * (before * state + state * state + 2 * state)
+
+    system = assemble("hbilstm-crf")
+    known = 3  # padding, unknown, and the one word or letter of the training split
+    embeddings = known * 100 + known * 25
+    assert count(system.text) == embeddings + lstm(25, 25) + lstm(100 + 50, 100)
+    assert system.text.width == 200
+    assert count(system.decoder) == crf(200, TAGS)
+
+
+def test_size_of_bert_pointer(assemble: Assemble) -> None:
+    system = assemble("bert-pointer")
+    assert count(system.text) == CASED_SIZE
+    assert count(system) == CASED_SIZE + 2 * linear(WIDTH, 1 + TYPES)

@@ -51,6 +51,9 @@ BUILT_IN: dict[tuple[str, str], str] = {
     ("aligner", "dual_bottleneck"): "zoo.aligners.dual_bottleneck",
     ("fuser", "cross_attention"): "zoo.fusers.cross_attention",
     ("fuser", "collaboration"): "zoo.fusers.collaboration",
+    ("fuser", "multimodal_transformer"): "zoo.fusers.multimodal_transformer",
+    ("fuser", "matching_gate"): "zoo.fusers.matching_gate",
+    ("fuser", "gated_graph"): "zoo.fusers.gated_graph",
     ("fuser", "two_step"): "zoo.fusers.two_step",
     ("fuser", "hierarchy"): "zoo.fusers.hierarchy",
     ("fuser", "co_attention"): "zoo.fusers.co_attention",
@@ -58,6 +61,8 @@ BUILT_IN: dict[tuple[str, str], str] = {
     ("fuser", "late_fusion"): "zoo.fusers.late_fusion",
     ("decoder", "softmax"): "zoo.decoders.softmax",
     ("decoder", "crf"): "zoo.decoders.crf",
+    ("decoder", "auxiliary_crf"): "zoo.decoders.auxiliary_crf",
+    ("decoder", "pointer"): "zoo.decoders.pointer",
     ("decoder", "span_classifier"): "zoo.decoders.span_classifier",
 }
 

@@ -41,7 +41,10 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "model: $bert, sentence: pooler",
         "model: $bert, sentence: mean, context: [caption, passage]",
     ],
-    ("text_encoder", "bilstm"): ["word_width: 8, character_width: 4, filters: 4, state: 6"],
+    ("text_encoder", "bilstm"): [
+        "word_width: 8, character_width: 4, filters: 4, state: 6",
+        "characters: bilstm, character_state: 3, word_width: 8, character_width: 4, state: 6",
+    ],
     ("image_encoder", "caption"): [
         "encoder: {part: transformer, scratch: {layers: 1, width: 16, heads: 2}}",
         "encoder: {part: bilstm, state: 6}",
@@ -56,7 +59,7 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "",
         "objective: info_nce, hidden: 8, view: {grid: flattened}, learn_temperature: true",
         "level: token",
-        "level: span, objective: info_nce, temperature: 0.1",
+        "level: span, objective: info_nce, temperature: 0.1, text_share: 0.7",
         "level: token, objective: top_k, k: 2, head: linear, temperature: 0.1",
         "level: span, objective: top_k, k: 1, view: {patch: none}",
         "text: words, view: {grid: none, patch: pooled}",
@@ -82,6 +85,13 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "keys: regions",
         "keys: pooled",
     ],
+    ("fuser", "multimodal_transformer"): ["", "level: span, heads: 2, feed_forward: 1.5"],
+    ("fuser", "matching_gate"): [
+        "",
+        "level: span, heads: 2, mismatched: 0.7",
+        "exchange: attended, positions: 30, mismatched: 0.7",
+    ],
+    ("fuser", "gated_graph"): ["", "level: span, hidden: 12, heads: 2, layers: 1"],
     ("fuser", "two_step"): ["", "level: span, heads: 2"],
     ("fuser", "hierarchy"): [
         "",
@@ -93,6 +103,8 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
     ("fuser", "late_fusion"): ["", "hidden: [12, 8], level: span"],
     ("decoder", "softmax"): ["", "scheme: BIOES"],
     ("decoder", "crf"): ["", "scheme: BIOES", "constrained: false"],
+    ("decoder", "auxiliary_crf"): ["", "scheme: BIOES, share: 0.3, heads: 2"],
+    ("decoder", "pointer"): [""],
     ("decoder", "span_classifier"): [
         "",
         "max_width: 2, hidden: true",

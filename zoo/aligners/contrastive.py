@@ -50,6 +50,8 @@ class Contrastive(Aligner):
         objective: ``nt_xent`` (SimCLR, Chen et al., ICML 2020: negatives of both modalities) or
             ``info_nce`` (CLIP, Radford et al., ICML 2021: of the other modality only), or, at the
             levels token and span, ``top_k`` (MT-MNER: of the same picture).
+        text_share: of ``info_nce``: how much it weighs that a text picks its picture; the rest is
+            for a picture that picks its text (MAF, Xu et al., WSDM 2022: 0.7).
         temperature: divides the similarity.
         learn_temperature: whether ``temperature`` is where a trained one starts.
         hidden: hidden and output size of the heads; None = the text's width.
@@ -76,6 +78,7 @@ class Contrastive(Aligner):
         *,
         level: Level = "sentence",
         objective: Objective = "nt_xent",
+        text_share: Annotated[float, Field(ge=0, le=1)] = 0.5,
         temperature: Annotated[float, Field(ge=COLDEST)] = 0.5,
         learn_temperature: bool = False,
         hidden: Annotated[int, Field(gt=0, le=16_384)] | None = None,
@@ -86,7 +89,7 @@ class Contrastive(Aligner):
     ) -> None:
         super().__init__()
         self.level = level
-        self.objective = nt_xent if objective == "nt_xent" else info_nce
+        self.objective = nt_xent if objective == "nt_xent" else partial(info_nce, share=text_share)
         self.fewest = 2
         """The pairs that are needed for a loss."""
         if objective == "top_k":
@@ -226,16 +229,17 @@ def nt_xent(first: Bags, second: Bags, temperature: Tensor | float) -> Tensor:
     return functional.cross_entropy(similarity.masked_fill(itself, -torch.inf), partner)
 
 
-def info_nce(first: Bags, second: Bags, temperature: Tensor | float) -> Tensor:
-    """Each bag picks its partner among the B of the other side; mean over both directions.
+def info_nce(first: Bags, second: Bags, temperature: Tensor | float, share: float = 0.5) -> Tensor:
+    """Each bag picks its partner among the B of the other side; both directions, weighted.
 
     Args:
         first: B bags of not normalised vectors.
         second: B bags, row i is the partner of row i.
         temperature: divides the similarity.
+        share: of the first bags' choice in the sum.
     """
     similarity = late_interaction(first, second) / temperature
     partner = torch.arange(len(similarity), device=similarity.device)
     one = functional.cross_entropy(similarity, partner)
     other = functional.cross_entropy(similarity.T, partner)
-    return (one + other) / 2
+    return share * one + (1 - share) * other

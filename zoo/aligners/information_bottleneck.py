@@ -82,7 +82,7 @@ def mutual_information(matching: Tensor, other: Tensor) -> Tensor:
 class InformationBottleneck(Aligner):
     """Latents of text and picture: informative of each other, the picture's within the text's.
 
-    Cites: xu-etal-2024-effective
+    Cites: xu-etal-2024-effective, almudevar-etal-2025-aligning
 
     Two nets give the text's latent t ~ p(t | text) and the picture's v ~ q(v | view), diagonal
     Gaussians; drawn in training, their means in evaluation. Losses for each view:

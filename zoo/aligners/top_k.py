@@ -21,6 +21,8 @@ def top_k(first: Bags, second: Bags, temperature: Tensor | float, k: int) -> Ten
     Nothing here compares different pairs: it sharpens what each word looks at, and does not tell
     which picture belongs to which text.
 
+    Cites: han-etal-2025-mtmner
+
     Args:
         first: B bags of not normalised vectors.
         second: B bags, row i is the partner of row i.

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.fusers.attention import resize
+from zoo.blocks.attention import resize
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
 from zoo.types import Units, Views

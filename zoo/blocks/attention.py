@@ -105,6 +105,15 @@ def resize(before: int, after: int) -> nn.Module:
     return nn.Identity() if before == after else nn.Linear(before, after)
 
 
+def project(before: int, after: int) -> nn.Linear:
+    """From a view's width to the units', keeping the scale of the vectors: attention then starts
+    with keys that differ as much as those that come in."""
+    linear = nn.Linear(before, after)
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
 def where_seen(seen: Tensor, fused: Tensor, units: Tensor) -> Tensor:
     """``fused`` (B, U, D) in the rows that have a picture (B,), the units themselves elsewhere."""
     return torch.where(seen[:, None, None], fused, units)

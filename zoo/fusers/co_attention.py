@@ -86,13 +86,20 @@ class CoAttention(Fuser):
 
 
 class Scores(nn.Module):
-    """softmax over keys of w · tanh(K k), or with queries w · tanh(K k + Q q)."""
+    """softmax over keys of w · tanh(K k), or with queries w · tanh(K k + Q q).
+
+    Begins with scores that differ by about one: of nearly equal weights little is learnt.
+    """
 
     def __init__(self, width: int, hidden: int, asks: bool) -> None:
         super().__init__()
         self.key = nn.Linear(width, hidden)
         self.query = nn.Linear(width, hidden, bias=False) if asks else None
         self.weight = nn.Linear(hidden, 1, bias=False)  # a bias would move all scores alike
+        for layer in (self.key, self.query):
+            if layer is not None:
+                nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
+        nn.init.normal_(self.weight.weight, std=2 * hidden**-0.5)
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """The weights (B, U, K), or (B, 1, K) without queries, from (B, U, D), (B, K, D), (B, K).

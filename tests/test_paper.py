@@ -31,6 +31,7 @@ from zoo.types import Entity, Sample, Splits
 REGISTRY = Path(__file__).parents[1] / "registry.yaml"
 MBERT, BERT = "bert-base-multilingual-cased", "bert-base-uncased"
 CASED = "bert-base-cased"
+ROBERTA, VIT = "roberta-base", "google/vit-base-patch16-224"
 CLIP = "openai/clip-vit-base-patch32"
 LOSSES = ("crf", "spans", "contrastive", "mutual_information", "kl")
 
@@ -308,12 +309,15 @@ def assemble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Assemble:
     their public configurations stand in for those of the hub."""
     import torchvision
     import transformers
-    from transformers import BertConfig, BertTokenizer, CLIPConfig
+    from transformers import BertConfig, BertTokenizer, CLIPConfig, RobertaConfig, ViTConfig
 
+    roberta = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}
     configs: dict[str, Any] = {
         MBERT: BertConfig(vocab_size=119547, **BASE),
         BERT: BertConfig(vocab_size=30522, **BASE),
         CASED: BertConfig(vocab_size=28996, **BASE),
+        ROBERTA: RobertaConfig(**roberta, **BASE),
+        VIT: ViTConfig(image_size=224, patch_size=16, **BASE),
         CLIP: CLIPConfig(
             text_config={}, vision_config={"image_size": 224, "patch_size": 32, **BASE}
         ),
@@ -324,6 +328,8 @@ def assemble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Assemble:
         config = configs[name]
         if cls is transformers.CLIPVisionModel:
             return cls(config.vision_config)
+        if cls is transformers.ViTModel:
+            return cls(config, add_pooling_layer=pooler)
         return cls.from_config(config, add_pooling_layer=pooler)
 
     for module in ("pretrained", "vit"):
@@ -470,3 +476,66 @@ def test_size_of_bert_pointer(assemble: Assemble) -> None:
     system = assemble("bert-pointer")
     assert count(system.text) == CASED_SIZE
     assert count(system) == CASED_SIZE + 2 * linear(WIDTH, 1 + TYPES)
+
+
+CROSS = 3 * WIDTH * WIDTH + LINEAR + NORM + LINEAR + NORM
+"""MMIB's block: queries, keys and values without bias, an output, a dense layer, two norms."""
+
+
+def test_size_of_mmib(assemble: Assemble) -> None:
+    system = assemble("mmib", "paper-mmib")
+    assert count(system.text) == 108_891_648, "BERT without its pooler"
+    assert count(system.views["grid"], trained=False) == 23_508_032, "ResNet-50 without its fc"
+    bottlenecks = 4 * CROSS + linear(GRID, WIDTH)
+    # Released, the discriminator is linear and has 768 scores a pair: 2 · 768 · 768 + 768.
+    assert count(system.aligner) == bottlenecks + WIDTH * WIDTH + 1 == 13_978_369
+    assert count(system.fuser) == 2 * CROSS == 5_907_456
+    assert system.fuser.look.heads == 12
+    assert count(system.decoder) == crf(WIDTH, TAGS) == 7_020
+    assert count(system) == 108_891_648 + 13_978_369 + 5_907_456 + 7_020
+
+
+def test_size_of_mt_mner(assemble: Assemble) -> None:
+    attention = 4 * LINEAR + NORM - WIDTH  # but for the keys' bias
+    given = 2 * LINEAR + NORM  # attention to a single vector: values and output
+    shared = linear(GRID, WIDTH) + 2 * (2 * LINEAR + linear(2 * WIDTH, WIDTH))
+    shared += 2 * (LINEAR + NORM) + linear(2 * WIDTH, WIDTH) + 2 * attention + given
+    system = assemble("mt-mner", "paper-mt-mner")
+    assert count(system.text) == 124_055_040, "RoBERTa without its pooler"
+    assert count(system.views["patch"]) == 85_798_656, "ViT-B/16 without its pooler"
+    assert count(system.views["grid"]) == 23_508_032, "ResNet-50 without its fc, trained"
+    assert (system.views["patch"].regions, system.views["grid"].regions) == (197, 49)
+    heads = linear(WIDTH, 256) + linear(GRID, 256), 2 * linear(WIDTH, 256)
+    assert [count(each) for each in system.aligner] == list(heads)
+    assert count(system.fuser) == shared + 2 * attention == 19_296_768
+    assert system.fuser.text.heads == 8
+    assert count(system.decoder) == 7_020
+    released = assemble("mt-mner-released", "paper-mt-mner")
+    assert count(released.fuser) == shared + 2 * given == 16_935_936
+
+
+@pytest.mark.parametrize("system", ["adacan", "adacan-additive"])
+def test_size_of_adacan(assemble: Assemble, system: str) -> None:
+    made = assemble(system)
+    assert count(made.text) == CASED_SIZE
+    assert count(made.views["grid"]) == 0
+    scores = LINEAR + WIDTH + (WIDTH * WIDTH if system == "adacan-additive" else 0)
+    gates = linear(2 * WIDTH, 1) + linear(WIDTH, 1) + WIDTH
+    assert count(made.fuser) == linear(GRID, WIDTH) + 2 * scores + 3 * LINEAR + gates
+    assert count(made.decoder) == crf(2 * WIDTH, TAGS) == 13_932
+
+
+def test_size_of_gvatt(assemble: Assemble) -> None:
+    system = assemble("gvatt")
+    scores = LINEAR + WIDTH * WIDTH + WIDTH
+    gates = linear(WIDTH, 3 * WIDTH) + 3 * WIDTH * WIDTH
+    assert count(system.fuser) == linear(GRID, WIDTH) + scores + gates == 6_296_064
+    assert count(system) == CASED_SIZE + 6_296_064 + 7_020
+
+
+def test_size_of_automm(assemble: Assemble) -> None:
+    system = assemble("automm")
+    # the views have one width, to which each is mapped; then layer normalisation and 128 numbers
+    assert count(system.fuser) == linear(GRID, GRID) + 2 * GRID + linear(GRID, 128) == 4_462_720
+    assert count(system.decoder) == linear(WIDTH + 128, TAGS) == 8_073
+    assert count(system) == CASED_SIZE + 4_462_720 + 8_073

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
@@ -137,7 +138,7 @@ class Bottleneck(nn.Module):
         self.mean = CrossBlock(width, heads)
         self.log_variance = CrossBlock(width, heads)
         with torch.no_grad():
-            self.log_variance.norm2.bias.fill_(2 * torch.tensor(deviation).log().item())
+            self.log_variance.norm2.bias.fill_(2 * math.log(deviation))
 
     def forward(self, x: Tensor, mask: Tensor) -> Latents:
         """Of x (B, K, D') and mask (B, K)."""

@@ -88,7 +88,9 @@ class CoAttention(Fuser):
 class Scores(nn.Module):
     """softmax over keys of w · tanh(K k), or with queries w · tanh(K k + Q q).
 
-    Begins with scores that differ by about one: of nearly equal weights little is learnt.
+    Begins with scores that differ by about one, for of nearly equal weights little is learnt, and
+    with biases away from 0, where tanh is straight: only where it is bent does a score depend on
+    key and query together.
     """
 
     def __init__(self, width: int, hidden: int, asks: bool) -> None:
@@ -98,7 +100,8 @@ class Scores(nn.Module):
         self.weight = nn.Linear(hidden, 1, bias=False)  # a bias would move all scores alike
         for layer in (self.key, self.query):
             if layer is not None:
-                nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
+                nn.init.xavier_uniform_(layer.weight)
+        nn.init.uniform_(self.key.bias, -1.5, 1.5)
         nn.init.normal_(self.weight.weight, std=2 * hidden**-0.5)
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:

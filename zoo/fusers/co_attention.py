@@ -27,7 +27,8 @@ class CoAttention(Fuser):
         v' = tanh(A v̂_t), h' = tanh(B ĥ_t), g = σ(w · [v' ; h']), m_t = g v' + (1 - g) h'
         s = σ(w' · [h_t ; m_t]), u_t = s · tanh(C m_t);     out = [h_t ; u_t].
 
-    g and s are one number a unit. Padding is not attended to. In a row without a picture u is 0.
+    g and s are one number a unit; s begins open. Padding is not attended to. In a row without a
+    picture u is 0.
 
     Args:
         width: D, of the units that come in; what goes out is twice as wide.
@@ -63,6 +64,9 @@ class CoAttention(Fuser):
         self.filter_unit = nn.Linear(width, 1)
         self.filter_mixed = nn.Linear(width, 1, bias=False)
         self.out = nn.Linear(width, width)
+        for layer in (self.seen, self.said, self.out):
+            keep_scale(layer)
+        nn.init.constant_(self.filter_unit.bias, 2.0)
 
     def forward(self, units: Units, views: Views) -> Units:
         regions = [project(views[name].regions) for name, project in self.projections.items()]
@@ -83,6 +87,14 @@ class CoAttention(Fuser):
         weights = (alpha.detach() * there.unsqueeze(1)).expand(*mask.shape, -1)
         each = torch.split(weights * mask.unsqueeze(-1), [x.shape[1] for x in regions], dim=-1)
         return units.with_vectors(fused, attention=dict(zip(self.projections, each, strict=True)))
+
+
+def keep_scale(layer: nn.Linear) -> None:
+    """Let what passes a layer and tanh stay as large as it is: through three of them in a row the
+    picture would else begin with next to nothing to say, and attention with nothing to learn from.
+    """
+    nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
+    nn.init.zeros_(layer.bias)
 
 
 class Scores(nn.Module):

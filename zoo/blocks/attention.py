@@ -21,6 +21,8 @@ class AttentionLayer(nn.Module):
         dropout: on attention weights and on what is added to the residual stream.
         feed_forward: hidden size of the feed-forward block; None = none.
         eps: of the layer normalisations.
+        small: whether what is added to x begins small (:func:`begin_small`); there is no need where
+            x itself goes on beside the result.
 
     Raises:
         ConfigError: the heads don't divide the width.
@@ -33,6 +35,7 @@ class AttentionLayer(nn.Module):
         dropout: float,
         feed_forward: int | None = None,
         eps: float = 1e-12,
+        small: bool = True,
     ) -> None:
         super().__init__()
         self.heads = heads or max(4, width // 64)
@@ -45,7 +48,7 @@ class AttentionLayer(nn.Module):
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
-        begin_small(self.output)
+        begin(self.output, SMALL if small else 1.0)
         self.layer_norm = nn.LayerNorm(width, eps=eps)
         self.dropout = nn.Dropout(dropout)
         self.feed_forward: nn.Module | None = None
@@ -90,14 +93,20 @@ class AttentionLayer(nn.Module):
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-def begin_small(output: nn.Linear) -> None:
-    """Let a layer that adds to a residual stream begin with little to say.
+SMALL = 0.1
+"""How much a layer begins with that adds to a residual stream: an untrained picture does little
+harm, and every parameter still gets a gradient at the first step."""
 
-    Small, not zero: an untrained picture does little harm, and every parameter still gets a
-    gradient at the first step.
-    """
-    nn.init.xavier_uniform_(output.weight, gain=0.1)
-    nn.init.zeros_(output.bias)
+
+def begin(linear: nn.Linear, gain: float) -> None:
+    """Let a layer begin with vectors of ``gain`` times the scale of what comes in."""
+    nn.init.xavier_uniform_(linear.weight, gain=gain)
+    nn.init.zeros_(linear.bias)
+
+
+def begin_small(output: nn.Linear) -> None:
+    """Let a layer that adds to a residual stream begin with little to say."""
+    begin(output, SMALL)
 
 
 def resize(before: int, after: int) -> nn.Module:
@@ -109,8 +118,7 @@ def project(before: int, after: int) -> nn.Linear:
     """From a view's width to the units', keeping the scale of the vectors: attention then starts
     with keys that differ as much as those that come in."""
     linear = nn.Linear(before, after)
-    nn.init.xavier_uniform_(linear.weight)
-    nn.init.zeros_(linear.bias)
+    begin(linear, 1.0)
     return linear
 
 

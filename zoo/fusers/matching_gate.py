@@ -78,7 +78,8 @@ class MatchingGate(Fuser):
         self.projections = nn.ModuleDict(
             {name: project(spec.width, width) for name, spec in views.items()}
         )
-        self.attention = AttentionLayer(width, heads, dropout, max(1, round(feed_forward * width)))
+        hidden = max(1, round(feed_forward * width))
+        self.attention = AttentionLayer(width, heads, dropout, hidden, small=False)
         self.match = nn.Linear(2 * width * (positions or 1), 2)
         self.gate_text = nn.Linear(width, width)
         self.gate_picture = nn.Linear(width, width, bias=False)  # the other one's is enough

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.blocks.attention import resize
+from zoo.blocks.scale import keep_scale
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
 from zoo.types import Units, Views
@@ -87,14 +88,6 @@ class CoAttention(Fuser):
         weights = (alpha.detach() * there.unsqueeze(1)).expand(*mask.shape, -1)
         each = torch.split(weights * mask.unsqueeze(-1), [x.shape[1] for x in regions], dim=-1)
         return units.with_vectors(fused, attention=dict(zip(self.projections, each, strict=True)))
-
-
-def keep_scale(layer: nn.Linear) -> None:
-    """Let what passes a layer and tanh stay as large as it is: through three of them in a row the
-    picture would else begin with next to nothing to say, and attention with nothing to learn from.
-    """
-    nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("tanh"))
-    nn.init.zeros_(layer.bias)
 
 
 class Scores(nn.Module):

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.blocks.attention import AttentionLayer, begin_small, resize, where_seen
+from zoo.blocks.scale import keep_scale
 from zoo.errors import ConfigError, near
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
@@ -155,6 +156,8 @@ class Gate(nn.Module):
         self.first = nn.Linear(width, width)
         self.second = nn.Linear(width, width)
         self.gate = nn.Linear(2 * width, width)
+        for layer in (self.first, self.second):
+            keep_scale(layer)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """(B, U, D) each."""

@@ -93,10 +93,10 @@ class Model:
         Raises:
             DataError: there is no such picture, or it can't be decoded.
         """
-        fields = {"caption": caption, "extra": dict(extra or {})}
+        fields: dict[str, Any] = {"caption": caption, "extra": dict(extra or {})}
         if picture is not None:
-            image = picture if isinstance(picture, Picture) else picture_of(picture)
-            fields["picture"] = image
+            given = picture if isinstance(picture, Picture) else picture_of(picture)
+            fields["picture"] = given
         return next(self.predict_posts([make_post(sentence, "1", **fields)]))
 
     def predict_all(

@@ -40,7 +40,10 @@ def as_json(found: Prediction) -> str:
 
 
 def as_conll(found: Prediction) -> str:
-    """A word and its BIO tag a line, behind the ``IMGID:`` of the sentence."""
+    """A word and its BIO tag a line, behind the ``IMGID:`` of the sentence; nothing of a sentence
+    without words, which the format can't hold."""
+    if not found.words:
+        return ""
     entities = [Entity(each.start, each.end, each.type) for each in found.entities]
     tags = write_tags(entities, len(found.words), "BIO")
     rows = (f"{_cell(word)}\t{tag}\n" for word, tag in zip(found.words, tags, strict=True))

@@ -71,9 +71,9 @@ def digest(system: nn.Module, names: list[str]) -> str:
     return found.hexdigest()
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def _bytes(tensor: Tensor) -> bytes:
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return memoryview(flat.numpy())
+    return flat.numpy().tobytes()
 
 
 def write_weights(path: Path, system: nn.Module, without: list[str]) -> None:

@@ -302,7 +302,7 @@ def compare(
 
 
 def _entities(sentences: Sentences) -> list[list[Entity]]:
-    return [[Entity(*tuple(each)[:3]) for each in sentence] for sentence in sentences]
+    return [[Entity(each[0], each[1], each[2]) for each in sentence] for sentence in sentences]
 
 
 def _data_root(data: Paths | None, registry: Paths | None) -> Path:

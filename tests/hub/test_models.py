@@ -108,7 +108,7 @@ def test_by_reference_and_whole(
     assert not [name for name in stored if name.startswith("text.") or "told" in name]
     assert [name for name in stored if "drawn" in name], "what was drawn at random is stored"
     assert not [name for name in found.reloaded if name.startswith(("fuser", "decoder"))]
-    assert not [n for n in load_file(tuned / "model.safetensors") if "decoder" not in n] == []
+    assert any(n.startswith("text.") for n in load_file(tuned / "model.safetensors"))
 
     # whole: neither hub, nor cache, nor the folder that it was made from
     saved = zoo.load(folder).save_pretrained(tmp_path / "saved", whole=True)

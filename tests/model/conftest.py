@@ -36,7 +36,7 @@ systems:
     views: {grid: {part: $grid}}
     aligner: {part: information_bottleneck, level: sentence}
     fuser: {part: cross_attention, level: span, heads: 2}
-    decoder: {part: span_classifier, max_width: 3}
+    decoder: {part: span_classifier, max_width: 3, o_weight: 0.02}
 recipes:
   quick: {epochs: 2, batch_size: 8, threads: 1, learning_rates: {"*": 3.0e-3}}
 suites:

@@ -104,7 +104,7 @@ def test_tensors_have_to_fit_exactly(folder: Copy, monkeypatch: pytest.MonkeyPat
     rest = {key: value for key, value in tensors.items() if key != name}
     for wrong, part in (
         (rest, f"lacks {name}"),
-        ({**tensors, "more": tensors[name]}, "more, which has no place"),
+        ({**tensors, "more": tensors[name].clone()}, "more, which has no place"),
         ({**rest, name: tensors[name].double()}, "has to be float32"),
         ({**rest, name: tensors[name].flatten()[:1]}, f"{name} is"),
     ):

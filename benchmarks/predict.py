@@ -1,6 +1,6 @@
 """Predicting with bert-crf: a stream of sentences against the bare backbone's forward.
 
-The stream is what ``zoo predict`` does with words: tokenising, sorting into batches without padding,
+The stream is what ``zoo predict`` does with words: tokenising, batches without padding,
 forward, CRF decoding with probabilities, and the results in the order of the sentences. The bare
 backbone is the transformer alone, on batches of 32 sentences of like length which it finds ready
 made and padded. Each of ``--batches`` stands for a thousand sentences.

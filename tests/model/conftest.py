@@ -38,7 +38,7 @@ systems:
     fuser: {part: cross_attention, level: span, heads: 2}
     decoder: {part: span_classifier, max_width: 3, o_weight: 0.02}
 recipes:
-  quick: {epochs: 2, batch_size: 8, threads: 1, learning_rates: {"*": 3.0e-3}}
+  quick: {epochs: 8, batch_size: 8, threads: 1, learning_rates: {"*": 3.0e-3}}
 suites:
   mini:
     systems: [plain, lstm, seeing, spans]

@@ -103,7 +103,10 @@ def test_pictures(use: Use, tmp_path: Path) -> None:
 
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (40, 40), "red").save(tmp_path / "photos" / "1.png")
-    posts = [{"text": "Anna in Paris", "image": "1.png"}, {"text": "Anna in Paris", "image": "2"}]
+    posts = [
+        {"text": "Washington and Amazon won in Paris .", "image": "1.png"},
+        {"text": "Washington and Amazon won in Paris .", "image": "2"},
+    ]
     (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, posts)))
     code, out, err = use("predict", "seeing@mini", "posts.jsonl", "--images", "photos", "--json")
     assert code == 0
@@ -111,10 +114,16 @@ def test_pictures(use: Use, tmp_path: Path) -> None:
     assert [e["score"] for e in seen["entities"]] != [e["score"] for e in blind["entities"]]
     assert "1 of 2 posts name a picture that is not there (the first: 2)" in err
     one = predict(
-        use, "--text", "Anna in Paris", "--image", "photos/1.png", "--json", run="seeing@mini"
+        use,
+        "--text",
+        "Washington and Amazon won in Paris .",
+        "--image",
+        "photos/1.png",
+        "--json",
+        run="seeing@mini",
     )
     assert lines(one)[0]["entities"] == seen["entities"]
-    (tmp_path / "posts.txt").write_text("Anna in Paris\nAnna in Paris\n")
+    (tmp_path / "posts.txt").write_text(2 * "Washington and Amazon won in Paris .\n")
     out = predict(use, "posts.txt", "--images", "photos", "--json", run="seeing@mini")
     assert [each["entities"] for each in lines(out)] == [seen["entities"], blind["entities"]]
     code, out, err = use("predict", "seeing@mini", "posts.txt", "--json")
@@ -143,6 +152,7 @@ def test_splitting_a_file_changes_no_byte(use: Use, tmp_path: Path) -> None:
         (["lstm@mini", "posts.txt", "--images", "none"], "none: no such folder"),
         (["lstm@mini", "--text", "x", "--image", "none.png"], "no such picture"),
         (["lstm@mini", "bad.jsonl"], "bad.jsonl:2: not JSON"),
+        (["lstm@mini", "half.jsonl"], "half.jsonl:1: it holds surrogates"),
         (["lstm@mini", "both.jsonl"], "both.jsonl:1: give the sentence as either"),
         (["lstm@mini", "latin.txt"], "latin.txt:1: not UTF-8"),
         (["lstm@mini", "nul.txt"], "nul.txt:1: not text"),
@@ -152,6 +162,7 @@ def test_splitting_a_file_changes_no_byte(use: Use, tmp_path: Path) -> None:
 def test_mistakes_are_one_line(use: Use, tmp_path: Path, args: list[str], part: str) -> None:
     (tmp_path / "posts.txt").write_text(TEXT)
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"text"\n')
+    (tmp_path / "half.jsonl").write_text('{"text": "\\ud800"}')
     (tmp_path / "both.jsonl").write_text('{"text": "a", "words": ["a"]}\n')
     (tmp_path / "out.jsonl").write_text('{"text": "a", "image": "../x.png"}\n')
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
@@ -177,3 +188,31 @@ def test_export(use: Use, tmp_path: Path) -> None:
     code, _, err = use("runs", "export", "nothing", "out")
     assert code == 2
     assert "no stored run" in err
+
+
+def test_weights_that_are_not_kept(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+
+    def zoo(*args: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["zoo", *args])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code, capsys.readouterr().err
+
+    one = ("run", str(registry), "--system", "plain", "--jobs", "1")
+    code, err = zoo(*one, "--keep-weights", "none", "--whole")
+    assert code == 2
+    assert "give one of them" in err
+    assert zoo(*one, "--keep-weights", "none") == (0, "")
+    (folder,) = tmp_path.glob("results/runs/plain/mini/1-*")
+    assert not {"model.json", "model.safetensors"} & {path.name for path in folder.iterdir()}
+    for name in (str(folder), "plain@mini"):
+        code, err = zoo("predict", name, "--text", "Ada")
+        assert code == 2
+        assert "--keep-weights none" in err
+    assert zoo(*one, "--rerun", "always", "--whole") == (0, "")
+    assert zoo("predict", str(folder), "--text", "Ada") == (0, "")
+    assert zoo("runs", "verify") == (0, "")

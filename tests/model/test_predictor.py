@@ -82,6 +82,24 @@ def test_a_stream_is_read_no_further_than_needed(results: Path, samples: list[Sa
     assert len(list(small)) == len(samples)
 
 
+def test_long_sentences_have_small_batches(
+    results: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = [Sample(str(i), ("Anna", "in", "Paris") * 20) for i in range(5)]
+    model = zoo.load("plain@mini", results=results)
+    monkeypatch.setattr("zoo.model.predictor.TOKENS", 130)
+    sizes = []
+    predict = model._predictor.system.predict
+    monkeypatch.setattr(
+        model._predictor.system,
+        "predict",
+        lambda batch: sizes.append(len(batch.samples)) or predict(batch),
+    )
+    first, *others = model.predict_all(long)
+    assert all(each.entities == first.entities for each in others)
+    assert sizes == [2, 2, 2]
+
+
 def test_sentences_without_words(results: Path) -> None:
     model = zoo.load("plain@mini", results=results)
     assert model.predict("").entities == ()

@@ -61,11 +61,26 @@ class Tally:
 
 
 def of_text(text: str, id: str, **fields: object) -> Post:
-    """A post of running text; see :func:`zoo.data.text.split_words`."""
+    """A post of running text; see :func:`zoo.data.text.split_words`.
+
+    Raises:
+        DataError: it holds halves of surrogate pairs, which are no characters.
+    """
+    if not encodable(text):
+        raise DataError(f"post {id}: its text holds surrogates, which are no characters")
     found = split_words(text)
     words = tuple(word for word, _, _ in found)
     sample = replace(Sample(id, words), **fields)  # type: ignore[arg-type]
     return Post(sample, text, [(start, end) for _, start, end in found])
+
+
+def encodable(text: str) -> bool:
+    """Whether a text holds nothing but characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def picture_of(path: str | Path) -> Picture:
@@ -185,6 +200,8 @@ def _jsonl(
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not JSON ({error}); write one object a line") from None
+        if "\\u" in line and not encodable(json.dumps(record, ensure_ascii=False)):
+            raise DataError(f"{where}: it holds surrogates, which are no characters")
         if not isinstance(record, dict):
             raise DataError(f'{where}: not an object; write {{"text": "…"}}')
         known = {"id", "text", "words", "image", "caption", "language", "entities"}

@@ -140,7 +140,8 @@ def load_folder(folder: Path, allow_changed: bool = False) -> Loaded:
     spec = _named(spec, found)
     if not allow_changed:
         check_unchanged(found, spec, folder)
-    learnt = Learnt.from_dict(json.loads(read_text(folder / LEARNT)))
+    taught = _json(folder / LEARNT)
+    learnt = Learnt.from_dict(taught if isinstance(taught, dict) else {})
     pins = _pins(folder, found, allow_changed)
     with own_randomness(), pinned(pins), noted() as references:
         system = build(spec, learnt, cache_folder())

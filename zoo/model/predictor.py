@@ -1,11 +1,11 @@
 """Prediction over a stream: in constant memory, and each sentence by itself alone.
 
 Floating-point sums depend on the shape of a batch: on its padding and on how many rows it has. So
-all batches here have one number of rows, and sentences share a batch only where every encoder's
-inputs have the same shapes, so that none of them is padded; a batch that is not full is filled up
-with copies. What is predicted then depends on the sentence, its picture and the machine, and not on
-what stands beside it, on the order of the sentences, or on how a file of them is split. (Rows of a
-batch do not change each other's bits where no more than their content differs; tested in
+sentences share a batch only where every encoder's inputs have the same shapes, so that none of them
+is padded, and every batch of such sentences has the same number of rows; one that is not full is
+filled up with copies. What is predicted then depends on the sentence, its picture and the machine,
+and not on what stands beside it, on the order of the sentences, or on how a file of them is split.
+(Rows of a batch do not change each other's bits where only their content differs; tested in
 tests/model/test_predictor.py.)
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,10 @@ from zoo.types import Batch, Inputs, Sample, ScoredEntity
 ROWS = {"cpu": 8, "cuda": 32}
 """Sentences a batch, by the kind of device."""
 
+TOKENS = 4096
+"""What a batch may cost an encoder (:meth:`zoo.parts.Encoder.cost`); batches of long sentences have
+fewer rows."""
+
 WAITING = 16_384
 """Sentences that may wait for others of their shapes."""
 
@@ -39,11 +43,15 @@ Found = list[ScoredEntity]
 
 @dataclass(slots=True)
 class _Waiting:
-    """A sentence that was read and not yet given out; ``found`` is None until it is predicted."""
+    """A sentence that was read and not yet given out; ``found`` is None until it is predicted.
+
+    ``most`` is the number of rows of its batch, a function of the sentence.
+    """
 
     sample: Sample
     rows: dict[str, Any] = field(default_factory=dict)
     shapes: Any = None
+    most: int = 1
     size: int = 0
     found: Found | None = None
 
@@ -87,7 +95,7 @@ class Predictor:
             if each.found is None:
                 group = groups.setdefault(each.shapes, [])
                 group.append(each)
-                if len(group) == self.rows:
+                if len(group) == each.most:
                     size -= self._predict(groups.pop(each.shapes))
             while due and (due[0].found is not None or len(due) > waiting or size > room):
                 if due[0].found is None:
@@ -107,18 +115,20 @@ class Predictor:
             return _Waiting(sample, found=[])
         rows = {slot: encoder.prepare(sample) for slot, encoder in self.encoders.items()}
         shapes = tuple(_shapes(self.encoders[slot].collate([row])) for slot, row in rows.items())
-        return _Waiting(sample, rows, (len(sample.words), shapes), _size(rows))
+        cost = max(encoder.cost(sample, rows[slot]) for slot, encoder in self.encoders.items())
+        most = max(1, min(self.rows, TOKENS // max(1, cost)))
+        return _Waiting(sample, rows, (len(sample.words), most, shapes), most, _size(rows))
 
     def _predict(self, group: Sequence[_Waiting]) -> int:
         """Predict a batch; the bytes that it frees."""
-        full = [*group, *[group[-1]] * (self.rows - len(group))]
+        full = [*group, *[group[-1]] * (group[0].most - len(group))]
         inputs = {
             slot: _moved(encoder.collate([each.rows[slot] for each in full]), self.device)
             for slot, encoder in self.encoders.items()
         }
         batch = Batch([each.sample for each in full], inputs)
         cast = torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
-        with torch.inference_mode(), _deterministic(self.threads), cast:
+        with torch.inference_mode(), _deterministic(self.device, self.threads), cast:
             predicted = self.system.predict(batch)
         freed = 0
         for each, found in zip(group, predicted, strict=False):
@@ -127,24 +137,22 @@ class Predictor:
         return freed
 
 
-class _deterministic:
+@contextmanager
+def _deterministic(device: torch.device, threads: int | None) -> Iterator[None]:
     """The settings that a run is made under, put back afterwards."""
-
-    def __init__(self, threads: int | None) -> None:
-        self.threads = threads
-
-    def __enter__(self) -> None:
+    before, had = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    if device.type == "cuda":  # on the processor, no operation here depends on it
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        self.before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        if self.threads:
-            torch.set_num_threads(self.threads)
-
-    def __exit__(self, *_: object) -> None:
-        deterministic, threads = self.before
-        torch.use_deterministic_algorithms(deterministic)
+    if threads and threads != had:
         torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        if device.type == "cuda":
+            torch.use_deterministic_algorithms(before)
+        if threads and threads != had:
+            torch.set_num_threads(had)
 
 
 def _shapes(inputs: Inputs) -> Any:

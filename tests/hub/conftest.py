@@ -373,10 +373,10 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if path == "/api/repos/create":
                 asked = json.loads(content)
                 name = f"{asked['organization']}/{asked['name']}"
-                if name in hub.repositories:
-                    return self.give(409, b"{}")
-                hub.repositories[name] = {}
                 made = {"url": f"{hub.url}/{name}", "id": name}
+                if name in hub.repositories:
+                    return self.give(409, json.dumps(made).encode())
+                hub.repositories[name] = {}
             elif path == "/api/validate-yaml":
                 assert yaml.safe_load(json.loads(content)["content"].split("---")[1])
                 made = {"errors": [], "warnings": []}

@@ -135,6 +135,48 @@ def test_a_part_that_is_not_here_is_named(folder: Copy) -> None:
         refused(zoo.ConfigError, change(place, parts=[{**part, **more}]), *words)
 
 
+PLUGIN = """
+from zoo.fusers.cross_attention import CrossAttention
+from zoo.registry import register
+
+
+@register("fuser", "gate")
+class Gate(CrossAttention):
+    '''Cross-attention under another name.'''
+"""
+
+
+def test_a_model_with_a_plug_in(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo.registry import forget_plugin_files, load_plugin_file
+
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "gate.py").write_text(PLUGIN)
+    text = registry.read_text().replace("part: cross_attention", "part: gate")
+    registry.write_text(f"plugins: [gate.py]\n{text}")
+    (run,) = zoo.run(registry, systems=["seeing"], results=tmp_path / "results")
+    before = run.load().predict("Anna in Paris")
+    forget_plugin_files()
+    with pytest.raises(zoo.ConfigError, match=r"`gate`; it came from the plug-in file gate\.py"):
+        run.load()
+    load_plugin_file(tmp_path / "gate.py")
+    assert run.load().predict("Anna in Paris") == before
+    saved = run.load().save_pretrained(tmp_path / "saved")
+    assert sorted(path.suffix for path in saved.iterdir()) == [
+        ".json",
+        ".json",
+        ".md",
+        ".safetensors",
+    ]
+    assert "the plug-in file `gate.py`" in (saved / "README.md").read_text()
+    forget_plugin_files()
+    (tmp_path / "gate.py").write_text(PLUGIN + "\n\nNOTHING = 1\n")
+    load_plugin_file(tmp_path / "gate.py")
+    with pytest.raises(zoo.ConfigError, match="the source of `gate`"):
+        zoo.load(saved)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [

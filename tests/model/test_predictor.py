@@ -76,7 +76,7 @@ def test_a_stream_is_read_no_further_than_needed(results: Path, samples: list[Sa
 
     stream = predictor(endless(), waiting=20)
     given = [next(stream) for _ in range(200)]
-    assert read <= 200 + 20 + 7 * predictor.rows
+    assert read <= 200 + 20 + 7 * predictor.tokens
     assert [sample for sample, _ in given] == [samples[i % 7] for i in range(1, 201)]
     small = predictor(iter(samples), room=1)
     assert len(list(small)) == len(samples)
@@ -87,7 +87,7 @@ def test_long_sentences_have_small_batches(
 ) -> None:
     long = [Sample(str(i), ("Anna", "in", "Paris") * 20) for i in range(5)]
     model = zoo.load("plain@mini", results=results)
-    monkeypatch.setattr("zoo.model.predictor.TOKENS", 130)
+    monkeypatch.setattr(model._predictor, "tokens", 130)
     sizes = []
     predict = model._predictor.system.predict
     monkeypatch.setattr(

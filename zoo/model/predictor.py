@@ -25,14 +25,14 @@ from zoo.parts import Encoder
 from zoo.system import System
 from zoo.types import Batch, Inputs, Sample, ScoredEntity
 
-ROWS = {"cpu": 8, "cuda": 32}
-"""Sentences a batch, by the kind of device."""
+TOKENS = {"cpu": 384, "cuda": 1024}
+"""What a batch costs its text encoder (:meth:`zoo.parts.Encoder.cost`), by the kind of device.
+Larger batches are hardly faster, and take longer to fill."""
 
-TOKENS = 4096
-"""What a batch may cost an encoder (:meth:`zoo.parts.Encoder.cost`); batches of long sentences have
-fewer rows."""
+MOST = 4096
+"""What a batch may cost any encoder."""
 
-WAITING = 16_384
+WAITING = 32_768
 """Sentences that may wait for others of their shapes."""
 
 ROOM = 256 << 20
@@ -69,7 +69,7 @@ class Predictor:
         self.device = torch.device(kind)
         self.system = system.to(self.device).eval()
         self.encoders: dict[str, Encoder] = system.encoders()
-        self.rows = ROWS[kind]
+        self.tokens = TOKENS[kind]
         self.threads = threads
         half = {"bf16": torch.bfloat16, "fp16": torch.float16 if kind == "cuda" else None}
         self.precision = half.get(precision)
@@ -115,8 +115,9 @@ class Predictor:
             return _Waiting(sample, found=[])
         rows = {slot: encoder.prepare(sample) for slot, encoder in self.encoders.items()}
         shapes = tuple(_shapes(self.encoders[slot].collate([row])) for slot, row in rows.items())
-        cost = max(encoder.cost(sample, rows[slot]) for slot, encoder in self.encoders.items())
-        most = max(1, min(self.rows, TOKENS // max(1, cost)))
+        cost = {slot: encoder.cost(sample, rows[slot]) for slot, encoder in self.encoders.items()}
+        most = min(self.tokens // max(1, cost["text"]), MOST // max(1, *cost.values()))
+        most = max(1, most)
         return _Waiting(sample, rows, (len(sample.words), most, shapes), most, _size(rows))
 
     def _predict(self, group: Sequence[_Waiting]) -> int:

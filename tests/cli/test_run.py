@@ -26,6 +26,8 @@ from zoo.types import Entity, Sample
 FILES = [
     "config.yaml",
     "history.csv",
+    "learnt.json",
+    "model.json",
     "model.safetensors",
     "predictions.dev.jsonl",
     "predictions.test.jsonl",

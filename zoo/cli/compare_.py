@@ -76,7 +76,7 @@ def command(
         raise click.BadParameter(
             "a number of F1 points, above 0 and at most 100", None, None, "--margin"
         )
-    sides = _sides((a, b), dataset, suite, results)
+    sides = find_sides((a, b), dataset, suite, results)
     found = compare_sides(*sides, margin, by)
     if as_json:
         import json
@@ -86,7 +86,7 @@ def command(
         click.echo("\n".join(_lines(found)))
 
 
-def _sides(
+def find_sides(
     names: tuple[str, str], dataset: str | None, suite: str | None, results: Path
 ) -> tuple[Side, Side]:
     """Raises ConfigError or DataError, one line, where a name does not say which runs are meant."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.encoders.frozen import Frozen
+from zoo.encoders.frozen import Frozen, FrozenText
 from zoo.errors import ConfigError, DataError
-from zoo.parts import Aligner, ImageEncoder, ViewSpec
+from zoo.parts import Aligner, ImageEncoder, TextEncoder, ViewSpec
 from zoo.schema import PartSpec, SystemSpec, supplied
 from zoo.system import System
 from zoo.types import Sample, Splits
@@ -70,7 +70,7 @@ def build(spec: SystemSpec, train: Iterable[Sample] | Learnt, cache: Path) -> Sy
     Args:
         train: the training split, or what was learnt from it: vocabularies and entity types come
             from it alone.
-        cache: the folder for features of frozen image encoders.
+        cache: the folder for features of frozen encoders.
 
     Raises:
         ConfigError: a part refuses its settings, its weights can't be loaded, or two parts have a
@@ -123,6 +123,8 @@ def make(part: PartSpec, known: Mapping[str, Any], cache: Path) -> Any:
     built = part.cls(**given, **part.settings, **nested)
     if part.frozen and isinstance(built, ImageEncoder):
         return Frozen(built, cache)
+    if part.frozen and isinstance(built, TextEncoder):
+        return FrozenText(built, cache)
     if part.frozen:
         freeze(built)
     return built

@@ -122,12 +122,18 @@ def make(part: PartSpec, known: Mapping[str, Any], cache: Path) -> Any:
     given = {name: known[name] for name in supplied(part.cls)}
     built = part.cls(**given, **part.settings, **nested)
     if part.frozen and isinstance(built, ImageEncoder):
-        return Frozen(built, cache)
+        return Frozen(built, cache, _loads(part))
     if part.frozen and isinstance(built, TextEncoder):
-        return FrozenText(built, cache)
+        return FrozenText(built, cache, _loads(part))
     if part.frozen:
         freeze(built)
     return built
+
+
+def _loads(part: PartSpec) -> bool:
+    """Whether a part, or one inside of it, takes its weights from elsewhere."""
+    inside = [each for each in part.walk() if hasattr(each.cls, "loaded")]
+    return any(each.cls.loaded(each.settings) for each in inside)  # type: ignore[attr-defined]
 
 
 def freeze(module: Any) -> None:

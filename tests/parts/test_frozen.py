@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from zoo.encoders.caption import Caption
 from zoo.encoders.features import Features
-from zoo.encoders.frozen import Frozen, FrozenText, fingerprint
+from zoo.encoders.frozen import Frozen, FrozenText
+from zoo.encoders.keys import fingerprint
 from zoo.encoders.pretrained import Pretrained
 from zoo.encoders.small import SmallCNN
 from zoo.encoders.transformer import Transformer
@@ -406,21 +407,25 @@ def test_the_key_holds_the_structure_of_a_model(text: Transformer) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [("zoo", "types.py"), *(("encoders", f"{n}.py") for n in ("pictures", "small", "frozen"))],
+    ["zoo/types.py", *(f"encoders/{n}.py" for n in ("pictures", "small", "frozen", "features"))],
 )
 def test_the_key_holds_the_source(
-    small: SmallCNN, monkeypatch: pytest.MonkeyPatch, name: str
+    small: SmallCNN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    before, read_text = fingerprint(small), Path.read_text
+    read_text = Path.read_text
 
     def changed(path: Path, encoding: str) -> str:
         text = read_text(path, encoding)
         return f"{text}\nCHANGED = True\n" if path.as_posix().endswith(name) else text
 
+    def folder() -> Path:
+        return Frozen(small, tmp_path).kept.features.folder
+
+    before = folder()
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_text", changed)
-        assert fingerprint(small) != before
-    assert fingerprint(small) == before
+        assert folder() != before
+    assert folder() == before
 
 
 def test_the_digest_of_a_feature_set(text: Transformer, tmp_path: Path) -> None:

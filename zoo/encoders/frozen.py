@@ -11,40 +11,26 @@ run reads the same bytes from a new cache and from an old one.
 from __future__ import annotations
 
 import hashlib
-import pickle
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from zoo.encoders.features import Features, Row
+from zoo.encoders.keys import Asked, device_kind, fingerprint, key_of
 from zoo.encoders.pictures import place
 from zoo.errors import RunError
-from zoo.identity import sources
 from zoo.parts import Encoder, ImageEncoder, TextEncoder
-from zoo.types import Inputs, Picture, Sample, Text, View
+from zoo.types import Inputs, Sample, Text, View
 
 BATCH = 16
 """The most samples, and of text about so many tokens ..."""
 TOKENS = 512
 """... that are computed together."""
-
-
-class Asked(NamedTuple):
-    """A sample whose features are wanted, and what they are kept under.
-
-    ``alone`` is the same sample without context, where the encoder reads any.
-    """
-
-    key: bytes
-    sample: Sample
-    alone: Asked | None = None
 
 
 class Kept:
@@ -69,8 +55,8 @@ class Kept:
     def features(self) -> Features:
         """Those on disk, of the encoder with its present weights on its present device."""
         if self._fingerprint is None:
-            self._fingerprint = fingerprint(self.encoder)
-        key = f"{self._fingerprint} {_kind(_device(self.encoder))}"
+            self._fingerprint = fingerprint(self.encoder, Kept)
+        key = f"{self._fingerprint} {device_kind(_device(self.encoder))}"
         if self._features is None or self._features[0] != key:
             folder = hashlib.sha256(key.encode()).hexdigest()[:32]
             self._features = key, Features.at(self.cache / "features" / folder)
@@ -177,11 +163,13 @@ class Frozen(ImageEncoder):
     Args:
         encoder: what is frozen.
         cache: folder of the features, shared by all runs.
+        reloaded: whether its weights come from elsewhere, so that no run need store them.
     """
 
-    def __init__(self, encoder: ImageEncoder, cache: Path) -> None:
+    def __init__(self, encoder: ImageEncoder, cache: Path, reloaded: bool = False) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False).eval()
+        self.reloaded = reloaded
         self.sees = encoder.sees  # type: ignore[misc]  # as the one inside
         self.width, self.regions = encoder.width, encoder.regions
         self.kept = Kept(encoder, cache, _pack_view)
@@ -228,11 +216,13 @@ class FrozenText(TextEncoder):
     Args:
         encoder: what is frozen.
         cache: folder of the features, shared by all runs.
+        reloaded: whether its weights come from elsewhere, so that no run need store them.
     """
 
-    def __init__(self, encoder: TextEncoder, cache: Path) -> None:
+    def __init__(self, encoder: TextEncoder, cache: Path, reloaded: bool = False) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False).eval()
+        self.reloaded = reloaded
         self.sees = encoder.sees  # type: ignore[misc]  # as the one inside
         self.width, self.context_fields = encoder.width, encoder.context_fields
         self.kept = Kept(encoder, cache, _pack_text)
@@ -336,90 +326,9 @@ def _mask(rows: Sequence[Row], name: str) -> Tensor:
     return torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
 
 
-# Keys ---------------------------------------------------------------------------------------------
-
-
-def fingerprint(encoder: Encoder) -> str:
-    """SHA-256 over all that makes a feature, save the sample: weights, structure, settings of the
-    transform; the source of the encoder, of what it is made of, of the transform, of picture
-    decoding and of this module; and the versions of the libraries that decode and compute."""
-    digest = hashlib.sha256(repr(encoder).encode())
-    for name, module in encoder.named_modules():
-        if isinstance(module, Encoder):
-            settings = {
-                key: value
-                for key, value in sorted(vars(module).items())
-                if key != "training" and isinstance(value, str | int | float | tuple | None)
-            }
-            digest.update(f"{name}{settings}".encode())
-        config: Any = getattr(module, "config", None)
-        if hasattr(config, "to_dict"):
-            digest.update(f"{name}{_structure(config.to_dict())}".encode())
-    own = [
-        type(module)
-        for module in encoder.modules()
-        if isinstance(module, Encoder) or type(module).__module__.startswith("zoo.")
-    ]
-    digest.update(sources([*own, place, Picture, Frozen]).encode())
-    digest.update(repr(_versions()).encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(flat.numpy())
-    return digest.hexdigest()
-
-
-def key_of(text: Any, row: Any) -> bytes:
-    """What the features of a text are kept under: itself, and what the tokenizer made of it."""
-    digest = hashlib.sha256()
-    for part in _canonical((text, row)):
-        digest.update(part)
-    return digest.digest()
-
-
-def _canonical(value: Any) -> list[bytes]:
-    """A prepared row as bytes; rows that differ anywhere give others."""
-    if isinstance(value, Asked):
-        return [b"asked", value.key]
-    if isinstance(value, Tensor):
-        return _canonical(value.detach().cpu().numpy())
-    if isinstance(value, np.ndarray):
-        return [f"{value.dtype}{value.shape}".encode(), value.tobytes()]
-    if isinstance(value, tuple | list):
-        if all(type(each) is int for each in value):
-            return [repr(value).encode()]
-        return [f"({len(value)}".encode(), *(b for each in value for b in _canonical(each))]
-    if isinstance(value, Mapping):
-        return _canonical([each for pair in value.items() for each in pair])
-    if isinstance(value, str | int | float | None):
-        return [repr(value).encode(), b"\0"]
-    return [pickle.dumps(value)]
-
-
-def _structure(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a model's configuration says of its structure, without where it came from."""
-    beside = ("_name_or_path", "transformers_version", "torch_dtype", "dtype", "architectures")
-    return sorted((key, repr(value)) for key, value in config.items() if key not in beside)
-
-
 def _device(encoder: nn.Module) -> torch.device:
     weights = (*encoder.parameters(), *encoder.buffers())
     return weights[0].device if weights else torch.device("cpu")
-
-
-def _kind(device: torch.device) -> str:
-    """What of a device decides in which order its sums are taken."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type == "cpu":
-        return f"cpu {torch.backends.cpu.get_cpu_capability()}"
-    return device.type
-
-
-def _versions() -> list[str]:
-    """Major and minor versions of the libraries that a feature depends on."""
-    packages = ("torch", "torchvision", "transformers", "open_clip_torch", "pillow")
-    return [".".join(metadata.version(name).split(".")[:2]) for name in packages]
 
 
 def _forget(module: nn.Module, _: object) -> None:

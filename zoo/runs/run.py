@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 from accelerate.utils import set_seed
-from safetensors.torch import save_file
 
 from zoo.build import build
 from zoo.errors import ConfigError, RunError, ZooError
@@ -29,6 +28,7 @@ from zoo.runs.environment import cache_folder, command, device, git, versions
 from zoo.runs.job import Job, Report, Rerun, variants
 from zoo.system import System
 from zoo.training.loop import Row, Trainer
+from zoo.training.weights import feature_digests, save_weights
 from zoo.yaml import dump
 
 MANY_UNKNOWN = 0.2
@@ -115,7 +115,7 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
 
     write_predictions(folder / "predictions.dev.jsonl", splits["dev"], fit.dev_predictions)
     write_predictions(folder / "predictions.test.jsonl", splits["test"], predicted)
-    save_file(_weights(trainer.system), folder / "model.safetensors")
+    save_weights(trainer.system, folder / "model.safetensors")
     write_atomic(folder / "history.csv", _csv(fit.history))
     settings = {**job.config, "seed": job.seed}
     write_atomic(folder / "config.yaml", dump(settings))
@@ -138,6 +138,7 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
         precision=job.precision,
         harness=job.harness,
         models=dict(job.models),
+        features=feature_digests(trainer.system),
         versions=versions(),
         git=git(),
         device=device(trainer.accelerator.device),
@@ -180,11 +181,6 @@ def _unknown_words(system: System) -> list[str]:
         f"{share:.0%} of the training words hold a piece unknown to the tokenizer of {slot}."
         for slot, share in shares.items()
     ]
-
-
-def _weights(system: System) -> dict[str, torch.Tensor]:
-    """The weights to store; tensors that share memory are stored once each, by copy."""
-    return {k: v.detach().cpu().clone().contiguous() for k, v in system.state_dict().items()}
 
 
 def _csv(rows: Sequence[Row]) -> str:

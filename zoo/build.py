@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,9 @@ class Learnt:
     @classmethod
     def of(cls, train: Iterable[Sample]) -> Learnt:
         """What the training split teaches."""
-        words: Counter[str] = Counter()
-        types: set[str] = set()
-        for sample in train:
-            words.update(sample.words)
-            types.update(entity.type for entity in sample.entities)
+        samples = list(train)
+        words = Counter(chain.from_iterable(sample.words for sample in samples))
+        types = {entity.type for sample in samples for entity in sample.entities}
         return cls(words, sorted(types))
 
     def as_dict(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -14,12 +15,14 @@ from zoo.data.blocks import NOTHING
 from zoo.data.files import (
     SPLITS,
     Ids,
+    Lines,
     Split,
     clean,
     dataset_folder,
     map_types,
-    read_lines,
     split_files,
+    text_of,
+    uncollected,
 )
 from zoo.data.findings import Notice, Tally, ignore
 from zoo.data.pictures import PictureFolder
@@ -69,6 +72,7 @@ class Jsonl:
         self._labels = labels or {}
         self._names = splits
 
+    @uncollected()
     def read(self) -> Splits:
         """Train, dev and test, in file order.
 
@@ -82,7 +86,7 @@ class Jsonl:
         ids, tally = Ids(), Tally()
         for split, file in split_files(folder, (".jsonl",), self._names).items():
             tally.split = split
-            for number, line in enumerate(read_lines(file), 1):
+            for number, line in enumerate(Lines(text_of(file)), 1):
                 if invisible(line):
                     continue
                 where = f"{file}:{number}"
@@ -209,7 +213,7 @@ def _words(
     if any("\ufeff" in word for word in words):
         notice("byte order mark", where.rpartition("/")[2])
         words = [word.replace("\ufeff", "") or NOTHING for word in words]
-    return tuple(words), starts, ends
+    return tuple(map(sys.intern, words)), starts, ends
 
 
 def _entities(
@@ -238,7 +242,7 @@ def _entities(
                 f"`text`, whose words are parted by white space; give `words` to part them "
                 f"elsewhere"
             )
-        entities.append(Entity(starts[first], ends[last], kept))
+        entities.append(Entity(starts[first], ends[last], sys.intern(kept)))
     entities.sort()
     for left, right in pairwise(entities):
         if right.start < left.end:

@@ -46,7 +46,7 @@ def check(jobs: Sequence[Job]) -> None:
     problems = []
     for job in variants(jobs):
         try:
-            build(job.plan.system, job.data.splits["train"], cache_folder())
+            build(job.plan.system, job.data.learnt, cache_folder())
         except ConfigError as error:
             problems += [f"systems.{job.system}: {problem}" for problem in error.problems]
         except Exception as error:
@@ -94,7 +94,7 @@ def prepare(job: Job) -> Trainer:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     set_seed(job.seed)
-    system = build(job.plan.system, job.data.splits["train"], cache_folder())
+    system = build(job.plan.system, job.data.learnt, cache_folder())
     if job.harness != HARNESS:
         raise RunError("zoo itself was changed in the meantime; give the command again")
     if configuration(job.plan.system, job.plan.recipe)[1] != job.models:

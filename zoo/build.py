@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from zoo.encoders.frozen import Frozen
+from zoo.encoders.frozen import Frozen, FrozenText
 from zoo.errors import ConfigError, DataError
-from zoo.parts import Aligner, ImageEncoder, ViewSpec
+from zoo.parts import Aligner, ImageEncoder, TextEncoder, ViewSpec
 from zoo.schema import PartSpec, SystemSpec, supplied
 from zoo.system import System
 from zoo.types import Sample, Splits
@@ -33,11 +34,9 @@ class Learnt:
     @classmethod
     def of(cls, train: Iterable[Sample]) -> Learnt:
         """What the training split teaches."""
-        words: Counter[str] = Counter()
-        types: set[str] = set()
-        for sample in train:
-            words.update(sample.words)
-            types.update(entity.type for entity in sample.entities)
+        samples = list(train)
+        words = Counter(chain.from_iterable(sample.words for sample in samples))
+        types = {entity.type for sample in samples for entity in sample.entities}
         return cls(words, sorted(types))
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,7 +69,7 @@ def build(spec: SystemSpec, train: Iterable[Sample] | Learnt, cache: Path) -> Sy
     Args:
         train: the training split, or what was learnt from it: vocabularies and entity types come
             from it alone.
-        cache: the folder for features of frozen image encoders.
+        cache: the folder for features of frozen encoders.
 
     Raises:
         ConfigError: a part refuses its settings, its weights can't be loaded, or two parts have a
@@ -122,10 +121,18 @@ def make(part: PartSpec, known: Mapping[str, Any], cache: Path) -> Any:
     given = {name: known[name] for name in supplied(part.cls)}
     built = part.cls(**given, **part.settings, **nested)
     if part.frozen and isinstance(built, ImageEncoder):
-        return Frozen(built, cache)
+        return Frozen(built, cache, _loads(part))
+    if part.frozen and isinstance(built, TextEncoder):
+        return FrozenText(built, cache, _loads(part))
     if part.frozen:
         freeze(built)
     return built
+
+
+def _loads(part: PartSpec) -> bool:
+    """Whether a part, or one inside of it, takes its weights from elsewhere."""
+    inside = [each for each in part.walk() if hasattr(each.cls, "loaded")]
+    return any(each.cls.loaded(each.settings) for each in inside)  # type: ignore[attr-defined]
 
 
 def freeze(module: Any) -> None:

@@ -24,7 +24,7 @@ same name, but for aligners (see :func:`aligner_losses`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -96,6 +96,16 @@ class Encoder(nn.Module, ABC):
         cost their dearest row times their rows; the recipe's ``max_tokens`` bounds that.
         """
         return len(sample.words)
+
+    def alike(self, row: Any) -> Hashable | None:
+        """What prepared rows have in common that may be computed in one batch when the encoder is
+        frozen; None: each is computed alone.
+
+        A batch of alike rows has the same shapes whichever they are, none is padded, and all have
+        the same :meth:`cost`: so no row changes what another one's vectors are, not even in the
+        last bit. By default tensors of the same shape are alike, and nothing else.
+        """
+        return tuple(row.shape) if isinstance(row, Tensor) else None
 
     @abstractmethod
     def collate(self, rows: Sequence[Any]) -> Inputs:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from zoo.encoders.frozen import Frozen, FrozenText
 from zoo.errors import ConfigError, RunError
 from zoo.microbatches import cut, run
 from zoo.parts import (
@@ -202,6 +203,14 @@ class Collator:
             {slot: inputs[0] for slot, inputs in made.items() if len(inputs) == 1},
             {slot: inputs for slot, inputs in made.items() if len(inputs) > 1},
         )
+
+    def foresee(self, samples: Sequence[Sample]) -> None:
+        """Tell frozen encoders of samples to come, so that the features of all that are missing
+        are computed together, with the first batch."""
+        for slot, encoder in self.encoders.items():
+            if any(isinstance(module, Frozen | FrozenText) for module in encoder.modules()):
+                for sample in samples:
+                    self.prepared(slot, encoder, sample)
 
     def prepared(self, slot: str, encoder: Encoder, sample: Sample) -> Any:
         key = slot, id(sample)  # ids may recur between splits; the splits outlive the collator

@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
 import re
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,8 +109,35 @@ class Picture:
         )
 
     def digest(self) -> str:
-        """SHA-256 of the encoded bytes."""
-        return hashlib.sha256(self.read()).hexdigest()
+        """SHA-256 of the encoded bytes; that of a file is remembered until the file changes."""
+        state = self.state()
+        known = None if state is None else PICTURE_DIGESTS.get(state)
+        if known is None:
+            known = hashlib.sha256(self.read()).hexdigest()
+            if state is not None:
+                PICTURE_DIGESTS[state] = known
+        return known
+
+    def state(self) -> str | None:
+        """What changes when the file does: path, size, and times in nanoseconds; None for one
+        without a file, or whose file has changed so lately that it may change again unseen."""
+        if self.data is not None or self.path is None:
+            return None
+        try:
+            seen = self.path.stat()
+        except OSError:
+            return None
+        if time.time_ns() - max(seen.st_mtime_ns, seen.st_ctime_ns) < _SETTLED:
+            return None
+        where = os.path.abspath(self.path)
+        return f"{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns} {where}"
+
+
+PICTURE_DIGESTS: dict[str, str] = {}
+"""SHA-256 of the pictures in files, by :meth:`Picture.state`."""
+
+_SETTLED = 2_000_000_000
+"""Nanoseconds after which a further change surely shows in a file's times."""
 
 
 def _decode(data: bytes) -> Image:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import unicodedata
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from zoo.data.fingerprint import fingerprint
 from zoo.data.pictures import PictureFolder, picture_id, readable
 from zoo.errors import DataError
-from zoo.types import Picture
+from zoo.types import Picture, Sample
 
 
 @pytest.fixture
@@ -115,3 +118,45 @@ def test_readable(tmp_path):
     assert not readable(Picture("a.png", data=b"no picture"))
     assert not readable(Picture("a.png", data=b""))
     assert not readable(Picture("a.png", path=tmp_path / "none.png"))
+
+
+def test_digests_are_remembered_until_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, cache = tmp_path / "1.jpg", tmp_path / "cache"
+    file.write_bytes(b"first")
+    os.utime(file, ns=(1, 1_000_000_007))
+    splits = {"train": [Sample("1", ("x",), picture=Picture("1.jpg", path=file))]}
+    monkeypatch.setattr("zoo.types.PICTURE_DIGESTS", known := {})
+    monkeypatch.setattr("zoo.data.fingerprint.PICTURE_DIGESTS", known)
+    first = fingerprint(splits, cache)
+    assert not known, "it was written a moment ago, and may be written again"
+    monkeypatch.setattr("zoo.types._SETTLED", -1)
+    assert fingerprint(splits, cache) == first
+    assert len(known) == 1
+    (line,) = (cache / "picture-digests").read_text().splitlines()
+    assert line.startswith(hashlib.sha256(b"first").hexdigest())
+
+    known.clear()
+    monkeypatch.setattr(Picture, "read", lambda _: pytest.fail("read again"))
+    assert fingerprint(splits, cache) == first
+    monkeypatch.undo()
+    monkeypatch.setattr("zoo.types.PICTURE_DIGESTS", known)
+    monkeypatch.setattr("zoo.data.fingerprint.PICTURE_DIGESTS", known)
+    monkeypatch.setattr("zoo.types._SETTLED", -1)
+    for change, stamp in ((b"other", 1_000_000_007), (b"third", 1_000_000_008)):
+        file.write_bytes(change)
+        os.utime(file, ns=(1, stamp))
+        assert fingerprint(splits, cache) != first
+        assert splits["train"][0].picture.digest() == hashlib.sha256(change).hexdigest()
+
+
+def test_damaged_memories_of_digests_are_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "1.jpg"
+    file.write_bytes(b"first")
+    splits = {"train": [Sample("1", ("x",), picture=Picture("1.jpg", path=file))]}
+    first = fingerprint(splits)
+    (tmp_path / "picture-digests").write_bytes(b"\xff\xfe\nnothing\n" + b"0" * 64 + b" 5 x\n")
+    assert fingerprint(splits, tmp_path) == first
+    (tmp_path / "file").write_text("where a folder should be")
+    assert fingerprint(splits, tmp_path / "file") == first

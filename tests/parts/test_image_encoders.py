@@ -3,23 +3,18 @@ from __future__ import annotations
 import io
 import json
 import random
-from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from zoo.encoders.caption import Caption
 from zoo.encoders.cnn import CNN
-from zoo.encoders.frozen import Frozen, fingerprint
 from zoo.encoders.open_clip import OpenCLIP
 from zoo.encoders.pictures import collate_pictures, normalise, place, read_picture
-from zoo.encoders.small import SmallCNN
-from zoo.encoders.transformer import Transformer
 from zoo.encoders.vit import ViT
-from zoo.errors import ConfigError, DataError, RunError
+from zoo.errors import ConfigError, DataError
 from zoo.parts import ImageEncoder
 from zoo.types import Picture, Sample, View
 
@@ -300,123 +295,3 @@ def test_placing_rows() -> None:
     assert regions.grad.eq(1).all()
     empty = collate_pictures([None], (3, 2, 2))
     assert place(torch.ones(0, 4, 5), torch.ones(0, 5), empty["present"]).regions.shape == (1, 4, 5)
-
-
-# Frozen encoders
-
-
-def files(cache: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in cache.rglob("*") if p.is_file()}
-
-
-@pytest.fixture
-def small() -> SmallCNN:
-    torch.manual_seed(0)
-    return SmallCNN(size=32, width=8)
-
-
-def test_frozen_gives_what_its_encoder_gives(small: SmallCNN, tmp_path: Path) -> None:
-    plain = see(small.eval(), SAMPLES)
-    frozen = Frozen(small, tmp_path)
-    assert (frozen.sees, frozen.width, frozen.regions) == ("picture", 8, small.regions)
-    view = see(frozen.train(), SAMPLES)
-    assert not small.training
-    assert not any(m.training for m in small.modules())
-    assert [p for p in frozen.parameters() if p.requires_grad] == []
-    # one picture at a time and all together, sums are taken in another order: as in the contract
-    torch.testing.assert_close(view.regions, plain.regions, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(view.pooled, plain.pooled, atol=1e-6, rtol=1e-5)
-    assert torch.equal(view.mask, plain.mask)
-    assert not view.regions.requires_grad
-    assert see(frozen, [SAMPLES[1]]).regions.shape == (1, small.regions, 8)
-
-
-def test_frozen_features_are_computed_once(
-    small: SmallCNN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = see(Frozen(small, tmp_path), SAMPLES)
-    stored = files(tmp_path)
-    assert len(stored) == 2
-
-    def never(*_: object) -> None:
-        raise AssertionError("computed again")
-
-    monkeypatch.setattr(SmallCNN, "forward", never)
-    again = see(Frozen(small, tmp_path), SAMPLES)
-    assert torch.equal(first.regions, again.regions)
-    assert files(tmp_path) == stored
-
-
-def test_a_damaged_feature_file_is_made_anew(small: SmallCNN, tmp_path: Path) -> None:
-    first = see(Frozen(small, tmp_path), SAMPLES)
-    first = View(first.regions.clone(), first.pooled.clone(), first.mask)
-    stored = files(tmp_path)
-    for i, file in enumerate(sorted(tmp_path.rglob("*.safetensors"))):
-        whole = file.read_bytes()
-        file.unlink()
-        file.write_bytes(whole[:-8] if i else b"")
-    again = see(Frozen(small, tmp_path), SAMPLES)
-    assert torch.equal(first.regions, again.regions)
-    assert files(tmp_path) == stored
-
-
-def test_the_key_holds_weights_settings_and_picture(small: SmallCNN, tmp_path: Path) -> None:
-    frozen = Frozen(small, tmp_path)
-    see(frozen, SAMPLES)
-    assert len(files(tmp_path)) == 2
-    before = fingerprint(small)
-    small.size = 33
-    assert fingerprint(small) != before
-    small.size = 32
-    assert fingerprint(small) == before
-    state = {k: v + 1 if v.is_floating_point() else v for k, v in frozen.state_dict().items()}
-    nn.ModuleDict({"a": frozen}).load_state_dict({f"a.{k}": v for k, v in state.items()})
-    assert fingerprint(small) != before
-    see(frozen, SAMPLES)
-    assert len(files(tmp_path)) == 4
-
-
-def test_frozen_captions(tmp_path: Path) -> None:
-    words = Counter({"a": 2, "man": 2, "in": 2, "paris": 2})
-    torch.manual_seed(0)
-    caption = Caption(encoder=Transformer(words, scratch={"layers": 1, "width": 8, "heads": 2}))
-    plain = see(caption.eval(), SAMPLES)
-    frozen = Frozen(caption, tmp_path)
-    assert frozen.sees == "caption"
-    view = see(frozen, SAMPLES)
-    assert view.mask.sum(1).tolist() == [4, 0, 1]
-    torch.testing.assert_close(view.regions, plain.regions, atol=1e-5, rtol=0)
-    assert len(files(tmp_path)) == 2
-    assert see(frozen, [SAMPLES[1]]).mask.any().item() is False
-
-
-def test_a_cache_that_cannot_be_written(small: SmallCNN, tmp_path: Path) -> None:
-    (tmp_path / "cache").write_text("a file where a folder should be")
-    with pytest.raises(RunError, match="can't be written"):
-        Frozen(small, tmp_path / "cache").prepare(SAMPLES[0])
-
-
-def test_frozen_features_do_not_depend_on_the_precision_of_the_run(
-    small: SmallCNN, tmp_path: Path
-) -> None:
-    full = Frozen(small, tmp_path / "full").prepare(SAMPLES[0])
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = Frozen(small, tmp_path / "half").prepare(SAMPLES[0])
-    assert full is not None
-    assert half is not None
-    assert torch.equal(full.regions, half.regions)
-    assert torch.equal(full.pooled, half.pooled)
-
-
-def test_the_key_holds_picture_decoding(small: SmallCNN, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, read_text = fingerprint(small), Path.read_text
-
-    def changed(path: Path, encoding: str) -> str:
-        text = read_text(path, encoding)
-        return f"{text}\nCHANGED = True\n" if path.parts[-2:] == name else text
-
-    for name in (("zoo", "types.py"), ("encoders", "pictures.py"), ("encoders", "small.py")):
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "read_text", changed)
-            assert fingerprint(small) != before, name
-    assert fingerprint(small) == before

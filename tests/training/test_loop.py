@@ -227,7 +227,7 @@ def test_frozen_encoders_stay(make: Make, system: str, override: str, frozen: st
     assert all(torch.equal(before[name], after[name]) for name in inside)
     assert any(not torch.equal(before[name], after[name]) for name in before.keys() - inside)
     assert modes
-    root = frozen.rstrip(".") if system == "plain" else "views.grid.encoder"
+    root = frozen.rstrip(".")
     for mode in modes:
         assert mode["decoder"], "noted while training"
         assert not any(on for name, on in mode.items() if name.startswith(root))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from zoo.data.blocks import Columns, read_blocks
+from zoo.data.blocks import Block, Columns, read_blocks
 from zoo.data.captions import Captions
 from zoo.data.files import (
     Ids,
@@ -17,6 +18,7 @@ from zoo.data.files import (
     dataset_folder,
     map_types,
     split_files,
+    uncollected,
 )
 from zoo.data.findings import Tally
 from zoo.data.pictures import PictureFolder
@@ -24,7 +26,7 @@ from zoo.data.splitting import completed
 from zoo.errors import ConfigError, DataError, near
 from zoo.registry import register
 from zoo.tags import Reading, read_tags, scheme_of
-from zoo.types import Sample, Splits
+from zoo.types import Entity, Sample, Splits
 
 SUFFIXES = (".txt", ".conllu", ".conll", ".bio", ".iob", ".iob2", ".tsv")
 
@@ -93,6 +95,7 @@ class Bio:
         self._languages = languages
         self._names = splits
 
+    @uncollected()
     def read(self) -> Splits:
         """Train, dev and test, in file order, one language after the other.
 
@@ -134,7 +137,7 @@ class Bio:
             samples = splits.setdefault(split, [])
             blocks = read_blocks(file, tally, self._columns, self._mark)
             scheme = scheme_of(set(chain.from_iterable(block.tags for block in blocks)))
-            for n, block in enumerate(blocks, 1):
+            for n, block in enumerate(_taken(blocks), 1):
                 name = block.id or f"{split}-{n}"
                 id = ids.unique(prefix + name, split, tally)
                 picture = pictures.find(name, f"{file}:{block.line}") if pictures else None
@@ -151,12 +154,22 @@ class Bio:
                     Sample(
                         id=id,
                         words=tuple(block.words),
-                        entities=tuple(read_tags(block.tags, self._reading, scheme)),
+                        entities=beside_text.shared(
+                            tuple(read_tags(block.tags, self._reading, scheme))
+                        ),
                         language=language or self._language,
                         picture=picture,
                         caption=caption or None,
                     )
                 )
+
+
+def _taken(blocks: list[Block]) -> Iterator[Block]:
+    """The blocks in order, each given up when it is taken, so that they need not be kept beside
+    what is made of them."""
+    blocks.reverse()
+    while blocks:
+        yield blocks.pop()
 
 
 class _Beside:
@@ -167,6 +180,11 @@ class _Beside:
         self._folders: dict[Path, PictureFolder] = {}
         self._files: dict[Path, Captions] = {}
         self.tally, self.ids = Tally(), Ids()
+        self._entities: dict[tuple[Entity, ...], tuple[Entity, ...]] = {}
+
+    def shared(self, entities: tuple[Entity, ...]) -> tuple[Entity, ...]:
+        """The same entities; sentences with equal ones share them in memory."""
+        return self._entities.setdefault(entities, entities)
 
     def of(self, *places: Path) -> tuple[Captions | None, PictureFolder | None]:
         """What is in the first of the places that has it."""

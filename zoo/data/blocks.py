@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from typing_extensions import TypedDict
 
-from zoo.data.files import clean, text_of
+from zoo.data.files import Lines, clean, text_of
 from zoo.data.findings import Notice, ignore
 from zoo.errors import DataError, invisible
 from zoo.tags import split_tag
@@ -83,11 +83,21 @@ def read_blocks(
     layout = _layout(lines, file, given)
     width, at_word, at_tag = layout.width, layout.word, layout.tag
     marked: bool | None = None
+    rows: dict[str, tuple[str, str]] = {}  # word and tag of lines that are nothing but a row
+    known: dict[str, str] = {}  # each word once, however many lines it is in
     tags: dict[str, str] = {}  # as written and as meant, each looked at once
     bare: dict[str, str] = {}  # those without a prefix, and where each is first
     blocks: list[Block] = []
     block: Block | None = None
     for number, line in enumerate(lines, 1):
+        if block is not None and (row := rows.get(line)) is not None:
+            block.words.append(row[0])
+            block.tags.append(row[1])
+            continue
+        if not line:
+            _check_words(block, file)
+            block = None
+            continue
         columns = _columns(line)
         if (
             block is not None
@@ -97,6 +107,9 @@ def read_blocks(
             and not line.startswith(_NOT_A_TAG)
             and (not layout.counted or columns[0] == str(block.count + len(block.words)))
         ):
+            word = known.setdefault(word, word)
+            if not layout.counted:  # whether a count is right depends on the rows before
+                rows[line] = word, tag
             block.words.append(word)
             block.tags.append(tag)
             continue
@@ -129,7 +142,7 @@ def read_blocks(
                 tags[written] = _tag(written, bare, where, notice)
             if layout.counted:
                 _check_count(columns[0], block, where)
-            block.words.append(word)
+            block.words.append(known.setdefault(word, word))
             block.tags.append(tags[written])
     _check_words(block, file)
     if bare:
@@ -147,7 +160,7 @@ def _check_words(block: Block | None, file: Path) -> None:
         )
 
 
-def _lines(file: Path, notice: Notice, mark: str | None) -> list[str]:
+def _lines(file: Path, notice: Notice, mark: str | None) -> Lines:
     """The lines of a file, its marks spelt ``IMGID:``, without U+FEFF.
 
     Raises:
@@ -168,7 +181,7 @@ def _lines(file: Path, notice: Notice, mark: str | None) -> list[str]:
     marks = text.count(f"\n{MARK}") + text.startswith(MARK)
     if text.lower().count("imgid") != marks:
         text = ANY_MARK.sub(MARK, text)
-    return text.split("\n")
+    return Lines(text)
 
 
 def _columns(line: str) -> list[str]:
@@ -208,6 +221,8 @@ def _mark_id(line: str, layout: Layout, where: str, notice: Notice) -> str | Non
 def _id_of(line: str, width: int) -> tuple[str, bool]:
     """The id in an ``IMGID:`` line, and whether there are more columns, as in a row."""
     behind = line[len(MARK) :]
+    if behind.split() == [behind]:
+        return behind, False
     columns = [column.strip() for column in behind.split("\t")]
     filled = [column for column in columns if column]
     if len(filled) > 1:
@@ -236,7 +251,7 @@ def _is_comment(line: str, counted: bool) -> bool:
     return line.startswith("# ") and bool(COMMENT.match(line))
 
 
-def _layout(lines: Sequence[str], file: Path, given: Columns | None = None) -> Layout:
+def _layout(lines: Iterable[str], file: Path, given: Columns | None = None) -> Layout:
     """Looks at the first rows, if possible at those that can't be comments."""
     rows = (
         (number, _trimmed(columns, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -13,12 +14,14 @@ from zoo.data.blocks import NOTHING
 from zoo.data.files import (
     SPLITS,
     Ids,
+    Lines,
     Split,
     clean,
     dataset_folder,
     map_types,
-    read_lines,
     split_files,
+    text_of,
+    uncollected,
 )
 from zoo.data.findings import Notice, Tally, ignore
 from zoo.data.pictures import PictureFolder
@@ -77,6 +80,7 @@ class Jsonl:
         self._names = splits
         self._tag_names = tag_names
 
+    @uncollected()
     def read(self) -> Splits:
         """Train, dev and test, in file order.
 
@@ -92,7 +96,7 @@ class Jsonl:
         for split, file in split_files(place, (".jsonl",), self._names, whole=False).items():
             tally.split = split
             samples = splits[split] = []
-            for number, line in enumerate(read_lines(file), 1):
+            for number, line in enumerate(Lines(text_of(file)), 1):
                 if invisible(line):
                     continue
                 where = f"{file}:{number}"
@@ -220,7 +224,7 @@ def _words(
     if any("\ufeff" in word for word in words):
         notice("byte order mark", where.rpartition("/")[2])
         words = [word.replace("\ufeff", "") or NOTHING for word in words]
-    return tuple(words), starts, ends
+    return tuple(map(sys.intern, words)), starts, ends
 
 
 def _entities(
@@ -248,7 +252,7 @@ def _entities(
                 f"edges{_inside(text, start, end)}; `end` is exclusive, offsets count words of "
                 f"`words` and characters of `text`; give `words` to part them elsewhere"
             )
-        entities.append(Entity(starts[first], ends[last], kept))
+        entities.append(Entity(starts[first], ends[last], sys.intern(kept)))
     entities.sort()
     for left, right in pairwise(entities):
         if right.start < left.end:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -48,6 +48,9 @@ class Caption(ImageEncoder):
     def cost(self, sample: Sample, row: Any | None) -> int:
         """What the caption costs its encoder."""
         return 0 if row is None else self.encoder.cost(_caption(sample), row)
+
+    def alike(self, row: Any | None) -> Hashable | None:
+        return None if row is None else self.encoder.alike(row)
 
     def collate(self, rows: Sequence[Any | None]) -> Inputs:
         """``present`` (B,) beside the inputs of the captions that are there."""

@@ -1,150 +1,329 @@
-"""A frozen image encoder: never trained, and its features computed once and kept on disk."""
+"""Frozen encoders: never trained, and their features computed once and kept on disk.
+
+What is kept of a sample is a function of the sample and the encoder alone, whichever process
+computed it and with which other samples. Rows that :meth:`zoo.parts.Encoder.alike` says are alike
+are computed in batches of a size that their cost decides, filled up where they are too few: so the
+shapes of all tensors, and with them the order of sums, are the same for a row in any company. All
+numbers are rounded to half precision once, also those that were computed a moment ago, so that a
+run reads the same bytes from a new cache and from an old one.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-from collections.abc import Sequence
-from importlib import metadata
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
+from zoo.encoders.features import Features, Row
+from zoo.encoders.keys import Asked, device_kind, fingerprint, key_of
 from zoo.encoders.pictures import place
 from zoo.errors import RunError
-from zoo.identity import sources
-from zoo.parts import Encoder, ImageEncoder
-from zoo.types import Inputs, Picture, Sample, View
+from zoo.parts import Encoder, ImageEncoder, TextEncoder
+from zoo.types import Inputs, Sample, Text, View
+
+BATCH = 16
+"""The most samples, and of text about so many tokens ..."""
+TOKENS = 512
+"""... that are computed together."""
 
 
-class Features(NamedTuple):
-    """What one picture gives: ``regions`` (R, D) and ``pooled`` (D,)."""
+class Kept:
+    """Computes the features of an encoder's samples, all that are missing at once, and keeps them.
 
-    regions: Tensor
-    pooled: Tensor
+    Args:
+        encoder: what is frozen.
+        cache: the folder of all features.
+        pack: takes one row's features out of what the encoder returns for a batch.
+    """
 
+    def __init__(
+        self, encoder: Encoder, cache: Path, pack: Callable[[Any, int], dict[str, Tensor]]
+    ) -> None:
+        self.encoder, self.cache, self.pack = encoder, cache, pack
+        self._fingerprint: str | None = None
+        self._features: tuple[str, Features] | None = None
+        self._missing: dict[bytes, Sample] = {}
+        self._asked: set[bytes] = set()
 
-def fingerprint(encoder: ImageEncoder) -> str:
-    """SHA-256 over all that makes a feature, save the picture: weights, structure, settings of the
-    transform; the source of the encoder, of what it is made of, of the transform and of picture
-    decoding; and the versions of the libraries that decode and compute."""
-    digest = hashlib.sha256(repr(encoder).encode())
-    for name, module in encoder.named_modules():
-        if isinstance(module, Encoder):
-            settings = {
-                key: value
-                for key, value in sorted(vars(module).items())
-                if key != "training" and isinstance(value, str | int | float | tuple | None)
-            }
-            digest.update(f"{name}{settings}".encode())
-    own = [
-        type(module)
-        for module in encoder.modules()
-        if isinstance(module, Encoder) or type(module).__module__.startswith("zoo.")
-    ]
-    digest.update(sources([*own, place, Picture]).encode())
-    digest.update(repr(_versions()).encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(flat.numpy().tobytes())
-    return digest.hexdigest()
+    @property
+    def features(self) -> Features:
+        """Those on disk, of the encoder with its present weights on its present device."""
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint(self.encoder, Kept)
+        key = f"{self._fingerprint} {device_kind(_device(self.encoder))}"
+        if self._features is None or self._features[0] != key:
+            folder = hashlib.sha256(key.encode()).hexdigest()[:32]
+            self._features = key, Features.at(self.cache / "features" / folder)
+        return self._features[1]
+
+    def forget(self) -> None:
+        """The weights may have changed."""
+        self._fingerprint = None
+
+    def ask(self, key: bytes, sample: Sample, alone: Asked | None = None) -> Asked:
+        """Note that a sample's features will be read."""
+        self._asked.add(key)
+        if key not in self.features:
+            self._missing[key] = sample
+        return Asked(key, sample, alone)
+
+    def read(self, asked: Sequence[Asked]) -> list[Row]:
+        """The features of samples; what is missing of all that were asked for is computed.
+
+        Raises:
+            RunError: they can't be written, or the encoder computes what is no number.
+        """
+        features = self.features
+        self._missing |= {each.key: each.sample for each in asked if each.key not in features}
+        self.finish()
+        rows = []
+        for each in asked:
+            row = features.get(each.key)
+            if row is None:  # damaged on the disk, as is only now found
+                self._missing[each.key] = each.sample
+                self.finish()
+                row = features.get(each.key)
+            if row is None:
+                raise RunError(
+                    f"{features.folder}: the features of a frozen encoder can't be read back; "
+                    "delete the folder"
+                )
+            rows.append(row)
+        return rows
+
+    def finish(self) -> None:
+        """Compute what is missing of all that was asked for."""
+        features = self.features
+        missing, self._missing = self._missing, {}
+        if all(key in features for key in missing):
+            return
+        waiting: dict[Hashable, list[tuple[bytes, Any]]] = {}
+        with features.alone():
+            features.refresh()  # another process may have computed them meanwhile
+            for key, sample in missing.items():
+                if key in features:
+                    continue
+                row = self.encoder.prepare(sample)
+                like = self.encoder.alike(row)
+                if like is None:
+                    self._compute([(key, row)], 1)
+                    continue
+                size = self._size(sample, row)
+                group = waiting.setdefault(like, [])
+                group.append((key, row))
+                if len(group) == size:
+                    self._compute(waiting.pop(like), size)
+            for group in waiting.values():
+                self._compute(group, self._size(missing[group[0][0]], group[0][1]))
+            features.flush()
+
+    def digest(self) -> str:
+        """SHA-256 over the features of all samples that were asked for."""
+        self.finish()
+        found = hashlib.sha256()
+        for key in sorted(self._asked):
+            found.update(key + self.features.digest(key))
+        return found.hexdigest()
+
+    def _size(self, sample: Sample, row: Any) -> int:
+        """How many rows of a kind are computed together: a power of two."""
+        if self.encoder.sees == "picture":
+            return BATCH
+        most = TOKENS // max(1, self.encoder.cost(sample, row))
+        return min(BATCH, 1 << max(0, most.bit_length() - 1))
+
+    @torch.no_grad()
+    def _compute(self, group: Sequence[tuple[bytes, Any]], size: int) -> None:
+        device = _device(self.encoder)
+        rows = [row for _, row in group]
+        rows += rows[-1:] * (size - len(rows))
+        inputs = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in self.encoder.collate(rows).items()
+        }
+        with torch.autocast(device.type, enabled=False):  # a run of any precision may read them
+            made = self.encoder(inputs)
+        for number, (key, _) in enumerate(group):
+            packed = self.pack(made, number)
+            self.features.put(key, {name: _half(value) for name, value in packed.items()})
 
 
 class Frozen(ImageEncoder):
     """An image encoder that stays as it is: no gradient, always in eval mode.
 
-    Features are computed one picture at a time and in full precision, so that they depend on
-    nothing but the picture, the weights, the transform, and the kind of device; a change in any of
-    these makes another key. They are kept in
-    ``cache``, one safetensors file a picture, and read from there (memory-mapped) ever after.
+    Features depend on nothing but the picture, the weights, the transform, and the kind of device.
+    They are kept in ``cache``, in half precision.
 
     Args:
         encoder: what is frozen.
         cache: folder of the features, shared by all runs.
+        reloaded: whether its weights come from elsewhere, so that no run need store them.
     """
 
-    def __init__(self, encoder: ImageEncoder, cache: Path) -> None:
+    def __init__(self, encoder: ImageEncoder, cache: Path, reloaded: bool = False) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False).eval()
-        self.cache = cache
+        self.reloaded = reloaded
         self.sees = encoder.sees  # type: ignore[misc]  # as the one inside
         self.width, self.regions = encoder.width, encoder.regions
-        self._fingerprint: str | None = None
+        self.kept = Kept(encoder, cache, _pack_view)
         self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> Frozen:
-        super().train(mode)
-        self.encoder.eval()
-        return self
+        return super().train(False)
 
-    def prepare(self, sample: Sample) -> Features | None:
-        """The picture's features, on the CPU. Raises RunError where the cache can't be written."""
-        content, row = self._content(sample)
-        if content is None:
-            return None
-        if self._fingerprint is None:
-            self._fingerprint = fingerprint(self.encoder)
-        device = _device(self.encoder).type
-        key = hashlib.sha256(f"{self._fingerprint} {device} {content}".encode()).hexdigest()
-        file = self.cache / key[:2] / f"{key}.safetensors"
-        features = _read(file)
-        if features is None:
-            row = self.encoder.prepare(sample) if row is None else row
-            if row is None:
-                return None
-            _write(file, self._compute(row))
-            features = _read(file)
-            if features is None:
-                raise RunError(
-                    f"{file}: what was just written can't be read back; is the disk full?"
-                )
-        return features
-
-    def _content(self, sample: Sample) -> tuple[str | None, Any]:
-        """What of a sample the features depend on, and its prepared row if that was needed."""
+    def prepare(self, sample: Sample) -> Asked | None:
+        """What the features are kept under; None where there is nothing to see."""
         if self.sees == "picture":
-            return (sample.picture.digest() if sample.picture else None), None
+            if sample.picture is None:
+                return None
+            return self.kept.ask(bytes.fromhex(sample.picture.digest()), sample)
         row = self.encoder.prepare(sample)  # cheap, and shows what the tokenizer made of it
-        return (None if row is None else f"{sample.caption} {row!r}"), row
+        return None if row is None else self.kept.ask(key_of(sample.caption, row), sample)
 
-    @torch.no_grad()
-    def _compute(self, row: Any) -> Features:
-        device = _device(self.encoder)
-        inputs = {
-            name: value.to(device) if isinstance(value, Tensor) else value
-            for name, value in self.encoder.collate([row]).items()
-        }
-        with torch.autocast(device.type, enabled=False):  # a run of any precision may read them
-            view: View = self.encoder(inputs)
-        return Features(view.regions[0][view.mask[0]], view.pooled[0])
-
-    def collate(self, rows: Sequence[Features | None]) -> Inputs:
+    def collate(self, rows: Sequence[Asked | None]) -> Inputs:
         """``regions`` (P, R, D), ``pooled`` (P, D), ``mask`` (P, R) of the P pictures that are
         there, with R the most that one of them has; ``present`` (B,)."""
-        features = [row for row in rows if row is not None]
-        most = max((len(row.regions) for row in features), default=self.regions or 1)
-        regions = torch.zeros(len(features), most, self.width)
-        mask = torch.zeros(len(features), most, dtype=torch.bool)
-        for i, row in enumerate(features):
-            regions[i, : len(row.regions)] = row.regions
-            mask[i, : len(row.regions)] = True
+        present = torch.tensor([row is not None for row in rows], dtype=torch.bool)
+        found = self.kept.read([row for row in rows if row is not None])
+        if not found:
+            nothing = torch.zeros(0, self.regions or 1, self.width)
+            mask = torch.zeros(0, self.regions or 1, dtype=torch.bool)
+            return {"regions": nothing, "pooled": nothing[:, 0], "mask": mask, "present": present}
         return {
-            "regions": regions,
-            "pooled": torch.stack([row.pooled for row in features])
-            if features
-            else torch.zeros(0, self.width),
-            "mask": mask,
-            "present": torch.tensor([row is not None for row in rows], dtype=torch.bool),
+            "regions": _padded(found, "regions").float(),
+            "pooled": torch.stack([row["pooled"].float() for row in found]),
+            "mask": _mask(found, "regions"),
+            "present": present,
         }
 
     def forward(self, inputs: Inputs) -> View:
         return place(inputs["regions"], inputs["pooled"], inputs["present"], inputs["mask"])
+
+
+class FrozenText(TextEncoder):
+    """A text encoder that stays as it is: no gradient, always in eval mode.
+
+    Features are kept as those of :class:`Frozen` are, one row a sentence. Its losses, if it has
+    any, are not kept: nothing of it is trained.
+
+    Args:
+        encoder: what is frozen.
+        cache: folder of the features, shared by all runs.
+        reloaded: whether its weights come from elsewhere, so that no run need store them.
+    """
+
+    def __init__(self, encoder: TextEncoder, cache: Path, reloaded: bool = False) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(False).eval()
+        self.reloaded = reloaded
+        self.sees = encoder.sees  # type: ignore[misc]  # as the one inside
+        self.width, self.context_fields = encoder.width, encoder.context_fields
+        self.kept = Kept(encoder, cache, _pack_text)
+        self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
+
+    def train(self, mode: bool = True) -> FrozenText:
+        return super().train(False)
+
+    def prepare(self, sample: Sample) -> Asked:
+        """What the features are kept under."""
+        alone = None
+        if self.context_fields:
+            bare = replace(sample, caption=None, extra={})
+            alone = self.kept.ask(key_of(bare.words, self.encoder.prepare(bare)), bare)
+        key = key_of(sample.words, self.encoder.prepare(sample))
+        return self.kept.ask(key, sample, alone)
+
+    def alike(self, row: Asked) -> Hashable:
+        """Sentences of as many words."""
+        return len(row.sample.words)
+
+    def collate(self, rows: Sequence[Asked]) -> Inputs:
+        """``tokens`` (B, N, D), ``sentence`` (B, D), ``mask`` (B, N); of sub-words also ``last``
+        (B, N, D) and ``pieces`` (B, N). With context also ``alone.tokens`` … of the sentences
+        without it."""
+        inputs = self._collate(rows)
+        if self.context_fields:
+            bare = self._collate([row.alone for row in rows if row.alone is not None])
+            inputs |= {f"alone.{name}": value for name, value in bare.items()}
+        return inputs
+
+    def _collate(self, rows: Sequence[Asked]) -> dict[str, Tensor]:
+        found = self.kept.read(rows)
+        inputs = {
+            "tokens": _padded(found, "tokens").float(),
+            "sentence": torch.stack([row["sentence"].float() for row in found]),
+            "mask": _mask(found, "tokens"),
+        }
+        if all("last" in row for row in found):
+            inputs["last"] = inputs["tokens"].clone()
+            places = _padded(found, "apart")
+            inputs["last"][places] = torch.cat([row["last"].float() for row in found])
+        if all("pieces" in row for row in found):
+            inputs["pieces"] = _padded(found, "pieces").long()
+        return inputs
+
+    def alone(self, inputs: Inputs) -> Inputs:
+        if not self.context_fields:
+            return inputs
+        head = "alone."
+        return {name[len(head) :]: inputs[name] for name in inputs if name.startswith(head)}
+
+    def forward(self, inputs: Inputs) -> Text:
+        return Text(
+            inputs["tokens"],
+            inputs["sentence"],
+            inputs["mask"],
+            last=inputs.get("last"),
+            pieces=inputs.get("pieces"),
+        )
+
+
+def _pack_view(view: View, row: int) -> dict[str, Tensor]:
+    return {"regions": view.regions[row][view.mask[row]], "pooled": view.pooled[row]}
+
+
+def _pack_text(text: Text, row: int) -> dict[str, Tensor]:
+    """``last`` holds the words for which it is another vector than in ``tokens``: ``apart``."""
+    real = text.mask[row]
+    packed = {"tokens": text.tokens[row][real], "sentence": text.sentence[row]}
+    if text.last is not None:
+        last = text.last[row][real]
+        packed["apart"] = (last != packed["tokens"]).any(dim=-1)
+        packed["last"] = last[packed["apart"]]
+    if text.pieces is not None:
+        packed["pieces"] = text.pieces[row][real].to(torch.int32)
+    return packed
+
+
+def _half(value: Tensor) -> Tensor:
+    """In half precision where all of it fits. Raises RunError for what is no number."""
+    value = value.detach().cpu()
+    if not value.is_floating_point():
+        return value
+    if not value.isfinite().all():
+        raise RunError("a frozen encoder computes what is no number; take another one, or train it")
+    half = value.half()
+    return half if half.isfinite().all() else value.float()
+
+
+def _padded(rows: Sequence[Row], name: str) -> Tensor:
+    """What the rows have by this name, (B, most, …), with zeros behind."""
+    values = [row[name] for row in rows]
+    if len({value.dtype for value in values}) > 1:
+        values = [value.float() for value in values]
+    return pad_sequence(values, batch_first=True)
+
+
+def _mask(rows: Sequence[Row], name: str) -> Tensor:
+    lengths = torch.tensor([len(row[name]) for row in rows])
+    return torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
 
 
 def _device(encoder: nn.Module) -> torch.device:
@@ -152,40 +331,7 @@ def _device(encoder: nn.Module) -> torch.device:
     return weights[0].device if weights else torch.device("cpu")
 
 
-def _versions() -> list[str]:
-    """Major and minor versions of the libraries that a feature depends on."""
-    packages = ("torch", "torchvision", "transformers", "open_clip_torch", "pillow")
-    return [".".join(metadata.version(name).split(".")[:2]) for name in packages]
-
-
 def _forget(module: nn.Module, _: object) -> None:
     """Other weights, other features."""
-    assert isinstance(module, Frozen)
-    module._fingerprint = None
-
-
-def _read(file: Path) -> Features | None:
-    """None where the file is missing or not whole: it is then made anew."""
-    try:
-        return Features(**load_file(file))
-    except (FileNotFoundError, SafetensorError, TypeError):
-        return None
-
-
-def _write(file: Path, features: Features) -> None:
-    """Whole or not at all: written beside, then renamed."""
-    data = save({k: v.float().cpu().contiguous() for k, v in features._asdict().items()})
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(data)
-            os.replace(beside, file)
-        except BaseException:
-            os.unlink(beside)
-            raise
-    except OSError as error:
-        raise RunError(
-            f"{file.parent}: the features of a frozen encoder can't be written: {error}"
-        ) from error
+    assert isinstance(module, Frozen | FrozenText)
+    module.kept.forget()

@@ -7,7 +7,7 @@ those of its last. Sentences longer than the encoder's limit are read in overlap
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -174,6 +174,10 @@ class Pretrained(TextEncoder):
     def cost(self, sample: Sample, row: Pieces) -> int:
         """One token a piece, of all windows and of the context."""
         return sum(map(len, row.windows))
+
+    def alike(self, row: Pieces) -> Hashable:
+        """Sentences of as many pieces."""
+        return tuple(map(len, row.windows))
 
     def collate(self, rows: Sequence[Pieces]) -> dict[str, Tensor]:
         """For B sentences in W windows of at most L pieces.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, with_config
@@ -112,6 +112,9 @@ class Transformer(TextEncoder):
 
     def cost(self, sample: Sample, row: Any) -> int:
         return self.body.cost(sample, row)
+
+    def alike(self, row: Any) -> Hashable | None:
+        return self.body.alike(row)
 
     def collate(self, rows: Sequence[Any]) -> Inputs:
         return self.body.collate(rows)

@@ -79,6 +79,8 @@ class RunRecord(_Strict):
         harness: the version of the harness, :data:`zoo.identity.HARNESS`. Records of version 0.2
             hold neither of the two.
         models: the digest of every model that was loaded, by the name it was written as.
+        features: SHA-256 over the features that each frozen encoder gave for the dataset, by its
+            path in the system.
         kind: ``run``: made here; ``external``: the predictions were made elsewhere, and what only
             training tells (device, seconds, speed, parameters, epochs, versions, …) may be missing.
         tags: how tags were read into spans, where the dataset has tags.
@@ -111,6 +113,7 @@ class RunRecord(_Strict):
     precision: str | None = None
     harness: int | None = None
     models: dict[str, str] = Field(default_factory=dict)
+    features: dict[str, str] = Field(default_factory=dict)
     kind: Literal["run", "external"] = "run"
     tags: Reading | None = None
     notes: list[str] = Field(default_factory=list)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.build import read_data, reader
+from zoo.build import Learnt, read_data, reader
 from zoo.data.check import notes, untrainable
 from zoo.data.fingerprint import fingerprint
 from zoo.data.pictures import verify_pictures
@@ -32,6 +33,11 @@ class Dataset:
     tags: Reading | None
     ceiling: float | None
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def learnt(self) -> Learnt:
+        """What parts learn from the training split, found out once for all systems."""
+        return Learnt.of(self.splits["train"])
 
 
 def load_datasets(plans: Sequence[Plan], root: Path) -> dict[str, Dataset]:
@@ -78,7 +84,7 @@ def load_dataset(name: str, part: PartSpec, root: Path) -> Dataset:
         return Dataset(
             name,
             splits,
-            fingerprint(splits),
+            fingerprint(splits, cache_folder()),
             part.settings.get("tags"),
             100 * ceiling() if ceiling else None,
             tuple(notes(splits)),

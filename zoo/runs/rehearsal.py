@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zoo.errors import RunError, ZooError
 from zoo.runs.job import Job
 from zoo.runs.run import prepare
+from zoo.training.weights import stored_bytes
 
 
 @dataclass(frozen=True)
@@ -67,5 +68,5 @@ def _rehearsed(job: Job) -> Rehearsal:
         sum(map(len, found)),
         [n for n, p in system.named_parameters() if p.requires_grad and p.grad is None],
         step * steps * recipe.epochs + predict * read,
-        sum(tensor.nbytes for tensor in system.state_dict().values()),
+        stored_bytes(system),
     )

@@ -29,6 +29,7 @@ from zoo.runs.environment import cache_folder, command, device, git, versions
 from zoo.runs.job import Job, Report, Rerun, variants
 from zoo.system import System
 from zoo.training.loop import Row, Trainer
+from zoo.training.weights import feature_digests
 from zoo.yaml import dump
 
 MANY_UNKNOWN = 0.2
@@ -46,7 +47,7 @@ def check(jobs: Sequence[Job]) -> None:
     problems = []
     for job in variants(jobs):
         try:
-            build(job.plan.system, job.data.splits["train"], cache_folder())
+            build(job.plan.system, job.data.learnt, cache_folder())
         except ConfigError as error:
             problems += [f"systems.{job.system}: {problem}" for problem in error.problems]
         except Exception as error:
@@ -94,7 +95,7 @@ def prepare(job: Job) -> Trainer:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     set_seed(job.seed)
-    system = build(job.plan.system, job.data.splits["train"], cache_folder())
+    system = build(job.plan.system, job.data.learnt, cache_folder())
     if job.harness != HARNESS:
         raise RunError("zoo itself was changed in the meantime; give the command again")
     if configuration(job.plan.system, job.plan.recipe)[1] != job.models:
@@ -139,6 +140,7 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
         precision=job.precision,
         harness=job.harness,
         models=dict(job.models),
+        features=feature_digests(trainer.system),
         versions=versions(),
         git=git(),
         device=device(trainer.accelerator.device),

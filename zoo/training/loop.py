@@ -25,6 +25,7 @@ from zoo.training.batches import by_length, shuffled
 from zoo.training.memory import default_max_tokens
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.precision import Precision, resolve_precision
+from zoo.training.weights import changing_weights
 from zoo.types import Batch, Sample, ScoredEntity
 
 Predictions = list[list[ScoredEntity]]
@@ -95,6 +96,7 @@ class Trainer:
             RunError: the loss is no number; names the batch's samples.
         """
         recipe = self.recipe
+        self.collate.foresee([*train, *dev])
         batches = math.ceil(len(train) / recipe.batch_size)
         updates = math.ceil(batches / recipe.accumulate) * recipe.epochs
         schedule = make_schedule(self.optimizer, recipe, updates)
@@ -117,11 +119,11 @@ class Trainer:
             fit.history.append(row)
             if fit.dev is None or scores.f1 > fit.dev.f1:
                 fit.best_epoch, fit.dev, fit.dev_predictions = epoch, scores, predicted
-                best = {k: v.detach().cpu().clone() for k, v in self.system.state_dict().items()}
+                best = changing_weights(self.system)
             on_epoch(row)
             if recipe.patience and epoch - fit.best_epoch >= recipe.patience:
                 break
-        self.system.load_state_dict(best)
+        self.system.load_state_dict(best, strict=False)
         fit.seconds = time.perf_counter() - start
         fit.sentences_per_second = len(train) * len(fit.history) / trained
         return fit
@@ -169,6 +171,7 @@ class Trainer:
     def predict(self, samples: Sequence[Sample]) -> Predictions:
         """Predict each sample's entities, in the order given; deterministic."""
         self.system.eval()
+        self.collate.foresee(samples)
         order: dict[int, list[ScoredEntity]] = {}  # ids may recur
         for group in by_length(samples, 2 * self.recipe.batch_size):
             batch = self.batch(group)

@@ -12,10 +12,11 @@ from zoo.cli.report import ConsoleReport
 from zoo.config.config import Config
 from zoo.config.own import add_suite
 from zoo.engines import engine
+from zoo.files import sweep
 from zoo.results.store import Store
 from zoo.runs.datasets import check_pictures, load_dataset
+from zoo.runs.environment import cache_folder
 from zoo.runs.job import Job, pending
-from zoo.runs.run import check
 
 
 def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Execution) -> int:
@@ -31,6 +32,7 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
         ConfigError: a system can't be built; nothing was run.
     """
     store.clean()
+    sweep(cache_folder())
     jobs = list({(job.system, job.dataset, job.id): job for job in jobs}.values())
     rerun = execution.rerun
     todo = pending(jobs, store, rerun)
@@ -41,6 +43,8 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
     )
     if not todo:
         return 0
+    from zoo.runs.run import check  # with all that training needs
+
     say_notes(todo, console)
     check_pictures({id(job.data): job.data for job in todo}.values())
     check(todo)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 
 from zoo.encoders.pictures import place
 from zoo.errors import RunError
+from zoo.files import owner
 from zoo.identity import sources
 from zoo.parts import Encoder, ImageEncoder
 from zoo.types import Inputs, Picture, Sample, View
@@ -177,14 +176,13 @@ def _write(file: Path, features: Features) -> None:
     data = save({k: v.float().cpu().contiguous() for k, v in features._asdict().items()})
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=file.parent, suffix=".part")
+        # in the cache itself, where what a dead process left is looked for
+        beside = file.parents[1] / f".{file.stem}.{owner()}.tmp"
         try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(data)
-            os.replace(beside, file)
-        except BaseException:
-            os.unlink(beside)
-            raise
+            beside.write_bytes(data)
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise RunError(
             f"{file.parent}: the features of a frozen encoder can't be written: {error}"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.build import read_data, reader
 from zoo.data.check import notes, untrainable
 from zoo.data.fingerprint import fingerprint
 from zoo.data.pictures import verify_pictures
+from zoo.data.reading import read_data, reader
 from zoo.errors import ConfigError, DataError
 from zoo.identity import digest
 from zoo.runs.environment import cache_folder

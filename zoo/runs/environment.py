@@ -9,12 +9,15 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from platformdirs import user_cache_path
 
 import zoo
 from zoo.results.record import Git
+
+if TYPE_CHECKING:
+    import torch
 
 
 def cache_folder() -> Path:
@@ -47,6 +50,8 @@ def git() -> Git | None:
 
 def device(kind: torch.device) -> str:
     """The device in words, with the number of threads where it is the CPU."""
+    import torch
+
     if kind.type == "cuda":
         return torch.cuda.get_device_name(kind)
     return f"{kind.type}, {torch.get_num_threads()} threads"

@@ -517,6 +517,62 @@ def test_a_run_that_fails_leaves_the_others(broken: Path, use: Use) -> None:
     assert "3 runs: 1 of 3 already done, 2 to do" in out
 
 
+MEMORY = '''\
+import torch
+from zoo.decoders.crf import Crf
+from zoo.parts import Decoder
+from zoo.registry import register
+
+class Greedy(Decoder):
+    """Wants more memory than there is."""
+    loss_names = ("crf",)
+    def __init__(self, fused: int, types: list):
+        super().__init__()
+        self.crf = Crf(fused, types)
+    def loss(self, units, text, gold):
+        self.want()
+        return self.crf.loss(units, text, gold)
+    def decode(self, units, text):
+        return self.crf.decode(units, text)
+
+@register("decoder", "test_torch")
+class Torch(Greedy):
+    want = staticmethod(lambda: torch.empty(1 << 50, dtype=torch.uint8))
+
+@register("decoder", "test_python")
+class Python(Greedy):
+    want = staticmethod(lambda: bytearray(1 << 60))
+
+@register("decoder", "test_device")
+class Device(Greedy):
+    def want(self):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+'''
+
+
+def test_a_run_that_needs_too_much_memory_is_told_so_in_one_line(registry: Path, use: Use) -> None:
+    names = ("torch", "python", "device")
+    systems = "".join(
+        f"  {name}: {{text: {{part: $text}}, decoder: {{part: test_{name}}}}}\n" for name in names
+    )
+    registry.write_text(registry.read_text().replace("systems:\n", f"systems:\n{systems}", 1))
+    (registry.parent / "memory.py").write_text(MEMORY)
+    chosen = [word for name in (*names, "plain") for word in ("--system", name)]
+    code, out, err = use("run", "registry.yaml", "--plugin", "memory.py", *chosen)
+    assert (code, err) == (1, "")
+    remedy = (
+        "out of memory; lower max_tokens or batch_size in the recipe, or run fewer at once (--jobs)"
+    )
+    for name in names:
+        assert f"{name} on mini, seed 1: failed: {remedy}\n" in out
+    assert "plain on mini, seed 1: test F1" in out
+    assert not (registry.parent / "results" / "failed").exists(), "the traceback tells no more"
+    code, out, err = use(
+        "run", "registry.yaml", "--plugin", "memory.py", "--system", "torch", "--dry-run"
+    )
+    assert (code, err) == (1, f"zoo: systems.torch: {remedy}\n")
+
+
 # Interruption ------------------------------------------------------------------------------------
 
 START = """\

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from zoo.errors import RunError, ZooError
 from zoo.runs.job import Job
-from zoo.runs.run import prepare
+from zoo.runs.run import OUT_OF_MEMORY, lacks_memory, prepare
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ def rehearse(job: Job) -> Rehearsal:
     except ZooError:
         raise
     except Exception as error:  # whatever a part's own code raises
+        if lacks_memory(error):
+            raise RunError(f"systems.{job.system}: {OUT_OF_MEMORY}") from error
         message = " ".join(str(error).split())[:300]
         raise RunError(f"systems.{job.system}: {type(error).__name__}: {message}") from error
 

@@ -34,7 +34,7 @@ def common() -> ModuleType:
 
 def test_every_benchmark_is_listed(program: ModuleType) -> None:
     files = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    not_timed = {"__init__", "__main__", "common", "false_alarms"}
+    not_timed = {"__init__", "__main__", "common", "false_alarms", "memory"}
     assert files - not_timed == set(program.NAMES) == set(NAMES)
 
 
@@ -122,3 +122,15 @@ def test_padding_keeps_the_words_in_their_places() -> None:
     assert padded["attention_mask"].sum() == inputs["attention_mask"].sum()
     for before, after in zip(inputs["starts"].flatten(), padded["starts"].flatten(), strict=True):
         assert padded["input_ids"].flatten()[after] == inputs["input_ids"].flatten()[before]
+
+
+def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peak of training, of made-up sentences where there is no data."""
+    monkeypatch.delenv("ZOO_DATA", raising=False)
+    memory = importlib.import_module("benchmarks.memory")
+    small = ["--sentences", "2", "--layers", "1", "--batch-size", "1"]
+    memory.main([*small, "--out", str(tmp_path / "memory.json")])
+    record = json.loads((tmp_path / "memory.json").read_text(encoding="utf-8"))
+    assert "made-up" in record["data"]
+    assert 0 < record["peak_before_training_gb"] <= record["peak_gb"] < record["limit_gb"]
+    assert record["met"]

@@ -189,7 +189,7 @@ def test_the_same_seed_gives_the_same_bytes(finished: str, registry: Path, use: 
     assert {name: content(f) for name, f in runs(Path("elsewhere")).items()} == first
     code, out, _ = use("run", "registry.yaml", "--rerun", "always", "--system", "plain")
     assert code == 0
-    assert "1 runs: 1 of 1 already done, 1 to do" in out
+    assert "1 run: 1 of 1 already done, 1 to do" in out
     assert {name: content(f) for name, f in runs(registry.parent / "results").items()} == first
 
     assert use("run", "registry.yaml", "--system", "plain", "--seed", "2")[0] == 0
@@ -203,7 +203,7 @@ def test_a_changed_setting_is_another_run(finished: str, registry: Path, use: Us
     override = "systems.plain.decoder.scheme=BIOES"
     code, out, _ = use("run", "registry.yaml", "--system", "plain", "-o", override)
     assert code == 0
-    assert "1 runs: 0 of 1 already done, 1 to do" in out
+    assert "1 run: 0 of 1 already done, 1 to do" in out
     records = [read_run(folder) for folder in runs(registry.parent / "results").values()]
     assert [r.overrides for r in records if r.system == "plain"].count([override]) == 1
     assert len([r for r in records if r.system == "plain"]) == 2

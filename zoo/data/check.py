@@ -55,7 +55,7 @@ def untrainable(splits: Splits) -> list[str]:
 
 def _absent(splits: Splits, what: str, absent: Callable[[Sample], bool]) -> Iterator[str]:
     """Those of which the reader did not say it already."""
-    named = getattr(splits, "absent", {}) if what == "picture" else {}
+    named = getattr(splits, "absent" if what == "picture" else "uncaptioned", {})
     lacking = {split: [s.id for s in samples if absent(s)] for split, samples in splits.items()}
     if all(len(ids) == len(splits[split]) for split, ids in lacking.items()) and not named:
         yield f"no sentence has a {what}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,8 +34,13 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
 
-def load_datasets(plans: Sequence[Plan], root: Path) -> dict[str, Dataset]:
+def load_datasets(
+    plans: Sequence[Plan], root: Path, known: Mapping[str, Dataset] | None = None
+) -> dict[str, Dataset]:
     """Read each dataset that is planned for, once; see :func:`dataset_key`.
+
+    Args:
+        known: those that were read before, by their key.
 
     Raises:
         DataError: what is wrong in any of them.
@@ -44,7 +49,7 @@ def load_datasets(plans: Sequence[Plan], root: Path) -> dict[str, Dataset]:
     problems: list[str] = []
     for key, plan in {dataset_key(plan): plan for plan in plans}.items():
         try:
-            datasets[key] = load_dataset(plan.dataset, plan.reader, root)
+            datasets[key] = (known or {}).get(key) or load_dataset(plan.dataset, plan.reader, root)
         except DataError as error:
             problems += error.problems
     if problems:
@@ -65,7 +70,12 @@ def check_pictures(datasets: Iterable[Dataset]) -> None:
 
 def dataset_key(plan: Plan) -> str:
     """The dataset by name and settings: an ablation may change them."""
-    return f"{plan.dataset} {digest(plan.reader.resolved())}"
+    return key_of(plan.dataset, plan.reader)
+
+
+def key_of(name: str, part: PartSpec) -> str:
+    """See :func:`dataset_key`."""
+    return f"{name} {digest(part.resolved())}"
 
 
 def load_dataset(name: str, part: PartSpec, root: Path) -> Dataset:

@@ -38,7 +38,11 @@ def findings(splits: Splits) -> list[Finding]:
 
     Those with ``note`` may change what numbers mean, and belong under the tables of the dataset.
     """
-    return [*getattr(splits, "findings", ()), *_unseen_types(splits)]
+    return [
+        *getattr(splits, "findings", ()),
+        *_unseen_types(splits),
+        *_without_entities(splits),
+    ]
 
 
 def notes(splits: Splits) -> list[str]:
@@ -131,6 +135,18 @@ def _unseen_types(splits: Splits) -> Iterator[Finding]:
                 f"{split}: types that train has no entity of: {', '.join(map(shown, unseen))}",
                 note=True,
             )
+
+
+def _without_entities(splits: Splits) -> Iterator[Finding]:
+    """Splits of which every score is 0 (train is refused elsewhere)."""
+    means = {
+        "dev": "every epoch scores 0 on it, and the weights of the first are kept",
+        "test": "every system scores 0 on it",
+    }
+    for split, consequence in means.items():
+        samples = splits.get(split)
+        if samples and not any(sample.entities for sample in samples):
+            yield Finding(f"{split}: no sentence has an entity, so {consequence}", note=True)
 
 
 def _types_by_case(splits: Splits) -> Iterator[str]:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from zoo import cli
+from zoo.cli.run_ import duration
 from zoo.data.jsonl import write_jsonl
 from zoo.evaluation.predictions import read_predictions, score_predictions
 from zoo.results.record import read_run
@@ -261,6 +262,21 @@ def test_a_changed_label_is_another_run(registry: Path, use: Use) -> None:
 # Rehearsal ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "1 second"),
+        (42.4, "42 seconds"),
+        (119, "2 minutes"),
+        (5400, "90 minutes"),
+        (9000, "2.5 hours"),
+        (360_000, "100.0 hours"),
+    ],
+)
+def test_durations_are_in_a_unit_that_suits_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
 def test_dry_run_shows_everything_and_writes_nothing(registry: Path, use: Use) -> None:
     code, out, err = use("run", "registry.yaml", "--dry-run", "--seed", "1", "--seed", "2")
     assert (code, err) == (0, "")
@@ -358,7 +374,6 @@ def test_the_readme_s_own_fuser(registry: Path, use: Use) -> None:
 
 def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> None:
     """Arms of several ablations may be the same run; and where nothing is to do nothing starts."""
-    from zoo.cli import execute as making
     from zoo.cli.execute import carry_out
     from zoo.cli.options import Execution
     from zoo.cli.report import make_console
@@ -371,7 +386,7 @@ def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> No
     plans = read(registry).plan()
     jobs = make_jobs(plans, load_datasets(plans, registry.parent))
     store, made = Store(registry.parent / "results"), []
-    monkeypatch.setattr(making, "check", lambda jobs: made.append(("check", len(jobs))))
+    monkeypatch.setattr("zoo.runs.run.check", lambda jobs: made.append(("check", len(jobs))))
 
     def execute(engine, jobs, store, report, rerun) -> int:
         made.append((rerun, [job.system for job in jobs], engine.workers))

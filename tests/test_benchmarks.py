@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +35,7 @@ def common() -> ModuleType:
 
 def test_every_benchmark_is_listed(program: ModuleType) -> None:
     files = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    not_timed = {"__init__", "__main__", "common", "false_alarms"}
+    not_timed = {"__init__", "__main__", "common", "false_alarms", "memory", "same_system"}
     assert files - not_timed == set(program.NAMES) == set(NAMES)
 
 
@@ -122,3 +123,33 @@ def test_padding_keeps_the_words_in_their_places() -> None:
     assert padded["attention_mask"].sum() == inputs["attention_mask"].sum()
     for before, after in zip(inputs["starts"].flatten(), padded["starts"].flatten(), strict=True):
         assert padded["input_ids"].flatten()[after] == inputs["input_ids"].flatten()[before]
+
+
+def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peak of training, of made-up sentences where there is no data."""
+    monkeypatch.delenv("ZOO_DATA", raising=False)
+    memory = importlib.import_module("benchmarks.memory")
+    small = ["--sentences", "2", "--layers", "1", "--batch-size", "1"]
+    memory.main([*small, "--out", str(tmp_path / "memory.json")])
+    record = json.loads((tmp_path / "memory.json").read_text(encoding="utf-8"))
+    assert "made-up" in record["data"]
+    assert 0 < record["peak_before_training_gb"] <= record["peak_gb"] < record["limit_gb"]
+    assert record["met"]
+
+
+def test_a_system_against_itself(
+    put_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same_system = importlib.import_module("benchmarks.same_system")
+    for seed in range(1, 5):
+        put_run(tmp_path, seed=seed, config_hash="c" * 64)
+    put_run(tmp_path, seed=1, system="other")
+    same_system.main(["plain", "--results", str(tmp_path), "--rounds", "100"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[2] for line in lines] == [
+        "0 of 6 pairs of 1 seed differ at 5 %",
+        "0 of 3 pairs of 2 seeds differ at 5 %",
+    ]
+    with pytest.raises(SystemExit):
+        same_system.main(["other", "--results", str(tmp_path)])
+    assert "two seeds or more" in capsys.readouterr().err

@@ -106,7 +106,8 @@ PLUGIN = "from zoo.registry import register\n@register('fuser', '{name}')\nclass
 def entry(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if an installed package had this module for an entry point."""
     points = [EntryPoint("mine", module, "zoo.plugins")]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    monkeypatch.setattr(registry, "_may_have_plugins", lambda: True)
     monkeypatch.setattr(registry, "_plugins_loaded", False)
 
 

@@ -9,12 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from zoo.data.reading import read_data as read_data  # for those who need both
 from zoo.encoders.frozen import Frozen, FrozenText
 from zoo.errors import ConfigError, DataError
 from zoo.parts import Aligner, ImageEncoder, TextEncoder, ViewSpec
 from zoo.schema import PartSpec, SystemSpec, supplied
 from zoo.system import System
-from zoo.types import Sample, Splits
+from zoo.types import Sample
 
 
 @dataclass(frozen=True)
@@ -140,14 +141,3 @@ def freeze(module: Any) -> None:
     module.requires_grad_(False)
     module.eval()
     module.train = lambda mode=True: module
-
-
-def read_data(part: PartSpec, root: Path) -> Splits:
-    """Read a dataset. Raises DataError."""
-    splits: Splits = reader(part, root).read()
-    return splits
-
-
-def reader(part: PartSpec, root: Path) -> Any:
-    """Build a reader; ``root`` is the folder that data paths are relative to."""
-    return make(part, {"root": root}, root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -75,6 +76,11 @@ def shown(text: object) -> str:
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def plain(docstring: str) -> str:
+    """A docstring for a terminal: code between single backticks, no roles before names."""
+    return re.sub(r":\w+:`~?([^`]*)`", r"`\1`", docstring.replace("``", "`"))
 
 
 def invisible(text: str) -> bool:

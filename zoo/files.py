@@ -6,6 +6,7 @@ import itertools
 import os
 import platform
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -104,6 +105,16 @@ def abandoned(name: str) -> bool:
         return False
 
 
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that dead processes left in a folder, as far as we may."""
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        for name in os.listdir(folder):
+            if name.startswith(".") and name.endswith(".tmp"):
+                path = folder / name
+                if _OWNER.search(name) and path.is_file() and abandoned(name):
+                    path.unlink(missing_ok=True)
+
+
 @cache
 def _host() -> str:
     return re.sub(r"\W", "_", platform.node(), flags=re.ASCII)[:40] or "unknown"
@@ -111,7 +122,12 @@ def _host() -> str:
 
 @cache
 def _started(pid: int) -> int:
-    """When a process started, in seconds since the epoch."""
+    """When this process, whose id is given, started, in seconds since the epoch."""
+    with suppress(OSError, StopIteration):  # as psutil finds it on Linux, without its import
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        lines = Path("/proc/stat").read_text().splitlines()
+        booted = next(line for line in lines if line.startswith("btime "))
+        return int(int(booted.split()[1]) + ticks / os.sysconf("SC_CLK_TCK"))
     import psutil
 
     return int(psutil.Process(pid).create_time())

@@ -80,7 +80,9 @@ def load(path: Path, name: str | None = None) -> Node:
             raise ConfigError(f"{path}: can't be read: not a file; name a YAML file")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `zoo init` writes one") from None
+        raise ConfigError(
+            f"{path}: no such file; name your registry, or have `zoo init` write one"
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with a NUL
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: can't be read: {reason}") from error

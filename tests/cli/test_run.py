@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from zoo import cli
+from zoo.cli.run_ import duration
 from zoo.data.jsonl import write_jsonl
 from zoo.evaluation.predictions import read_predictions, score_predictions
 from zoo.results.record import read_run
@@ -191,7 +192,7 @@ def test_the_same_seed_gives_the_same_bytes(finished: str, registry: Path, use: 
     assert {name: content(f) for name, f in runs(Path("elsewhere")).items()} == first
     code, out, _ = use("run", "registry.yaml", "--rerun", "always", "--system", "plain")
     assert code == 0
-    assert "1 runs: 1 of 1 already done, 1 to do" in out
+    assert "1 run: 1 of 1 already done, 1 to do" in out
     assert {name: content(f) for name, f in runs(registry.parent / "results").items()} == first
 
     assert use("run", "registry.yaml", "--system", "plain", "--seed", "2")[0] == 0
@@ -205,7 +206,7 @@ def test_a_changed_setting_is_another_run(finished: str, registry: Path, use: Us
     override = "systems.plain.decoder.scheme=BIOES"
     code, out, _ = use("run", "registry.yaml", "--system", "plain", "-o", override)
     assert code == 0
-    assert "1 runs: 0 of 1 already done, 1 to do" in out
+    assert "1 run: 0 of 1 already done, 1 to do" in out
     records = [read_run(folder) for folder in runs(registry.parent / "results").values()]
     assert [r.overrides for r in records if r.system == "plain"].count([override]) == 1
     assert len([r for r in records if r.system == "plain"]) == 2
@@ -261,6 +262,21 @@ def test_a_changed_label_is_another_run(registry: Path, use: Use) -> None:
 
 
 # Rehearsal ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "1 second"),
+        (42.4, "42 seconds"),
+        (119, "2 minutes"),
+        (5400, "90 minutes"),
+        (9000, "2.5 hours"),
+        (360_000, "100.0 hours"),
+    ],
+)
+def test_durations_are_in_a_unit_that_suits_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
 
 
 def test_dry_run_shows_everything_and_writes_nothing(registry: Path, use: Use) -> None:
@@ -360,7 +376,6 @@ def test_the_readme_s_own_fuser(registry: Path, use: Use) -> None:
 
 def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> None:
     """Arms of several ablations may be the same run; and where nothing is to do nothing starts."""
-    from zoo.cli import execute as making
     from zoo.cli.execute import carry_out
     from zoo.cli.options import Execution
     from zoo.cli.report import make_console
@@ -373,7 +388,7 @@ def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> No
     plans = read(registry).plan()
     jobs = make_jobs(plans, load_datasets(plans, registry.parent))
     store, made = Store(registry.parent / "results"), []
-    monkeypatch.setattr(making, "check", lambda jobs: made.append(("check", len(jobs))))
+    monkeypatch.setattr("zoo.runs.run.check", lambda jobs: made.append(("check", len(jobs))))
 
     def execute(engine, jobs, store, report, rerun) -> int:
         made.append((rerun, [job.system for job in jobs], engine.workers))
@@ -517,6 +532,62 @@ def test_a_run_that_fails_leaves_the_others(broken: Path, use: Use) -> None:
     code, out, _ = use(*command)
     assert code == 1, "what failed is tried again"
     assert "3 runs: 1 of 3 already done, 2 to do" in out
+
+
+MEMORY = '''\
+import torch
+from zoo.decoders.crf import Crf
+from zoo.parts import Decoder
+from zoo.registry import register
+
+class Greedy(Decoder):
+    """Wants more memory than there is."""
+    loss_names = ("crf",)
+    def __init__(self, fused: int, types: list):
+        super().__init__()
+        self.crf = Crf(fused, types)
+    def loss(self, units, text, gold):
+        self.want()
+        return self.crf.loss(units, text, gold)
+    def decode(self, units, text):
+        return self.crf.decode(units, text)
+
+@register("decoder", "test_torch")
+class Torch(Greedy):
+    want = staticmethod(lambda: torch.empty(1 << 50, dtype=torch.uint8))
+
+@register("decoder", "test_python")
+class Python(Greedy):
+    want = staticmethod(lambda: bytearray(1 << 60))
+
+@register("decoder", "test_device")
+class Device(Greedy):
+    def want(self):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+'''
+
+
+def test_a_run_that_needs_too_much_memory_is_told_so_in_one_line(registry: Path, use: Use) -> None:
+    names = ("torch", "python", "device")
+    systems = "".join(
+        f"  {name}: {{text: {{part: $text}}, decoder: {{part: test_{name}}}}}\n" for name in names
+    )
+    registry.write_text(registry.read_text().replace("systems:\n", f"systems:\n{systems}", 1))
+    (registry.parent / "memory.py").write_text(MEMORY)
+    chosen = [word for name in (*names, "plain") for word in ("--system", name)]
+    code, out, err = use("run", "registry.yaml", "--plugin", "memory.py", *chosen)
+    assert (code, err) == (1, "")
+    remedy = (
+        "out of memory; lower max_tokens or batch_size in the recipe, or run fewer at once (--jobs)"
+    )
+    for name in names:
+        assert f"{name} on mini, seed 1: failed: {remedy}\n" in out
+    assert "plain on mini, seed 1: test F1" in out
+    assert not (registry.parent / "results" / "failed").exists(), "the traceback tells no more"
+    code, out, err = use(
+        "run", "registry.yaml", "--plugin", "memory.py", "--system", "torch", "--dry-run"
+    )
+    assert (code, err) == (1, f"zoo: systems.torch: {remedy}\n")
 
 
 # Interruption ------------------------------------------------------------------------------------

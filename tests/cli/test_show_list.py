@@ -56,6 +56,14 @@ def test_nothing_heavy_is_imported(words: str, tmp_path: Path) -> None:
     assert done.stdout
 
 
+@pytest.mark.parametrize("words", ["data list", "data check"])
+def test_no_torch_is_imported(words: str, registry: Path, use: Use) -> None:
+    """Data are listed and checked without it."""
+    command = [sys.executable, "-c", STARTED.format(heavy=("torch",)), *words.split()]
+    done = subprocess.run(command, cwd=registry.parent, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_help(use: Use) -> None:
     code, out, _ = use("--help")
     assert code == 0

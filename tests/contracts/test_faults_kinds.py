@@ -21,6 +21,15 @@ OTHERS = {
         "        return type(t)(t.tokens, t.tokens.mean(1), t.mask)",
         "a sample's output changes with the other samples of the batch",
     ),
+    "text encoder: rows are mixed in training": (
+        "text_encoder",
+        "bilstm",
+        "def forward(self, inputs):\n"
+        "        t = super().forward(inputs)\n"
+        "        mixed = t.sentence + t.sentence.mean(0) if self.training else t.sentence\n"
+        "        return type(t)(t.tokens, mixed, t.mask)",
+        "in training, a sample's output changes with the other samples of the batch",
+    ),
     "text encoder: the picture": (
         "text_encoder",
         "bilstm",

@@ -248,6 +248,21 @@ def test_train_without_entities_can_not_be_learnt_from(tmp_path):
     assert untrainable(read(tmp_path, ROWS)) == []
 
 
+def test_a_split_without_entities_is_a_note(tmp_path):
+    """Its F1 is 0 whatever is predicted: the choice of an epoch by it means nothing."""
+    read(tmp_path, ROWS)
+    (tmp_path / "dev.txt").write_text("all\tO\nquiet\tO\n\n")
+    assert notes(Bio(tmp_path, path=".").read()) == [
+        "dev: no sentence has an entity, so every epoch scores 0 on it, and the weights of the "
+        "first are kept"
+    ]
+    (tmp_path / "dev.txt").write_text(ROWS)
+    (tmp_path / "test.txt").write_text("all\tO\nquiet\tO\n\n")
+    assert notes(Bio(tmp_path, path=".").read()) == [
+        "test: no sentence has an entity, so every system scores 0 on it"
+    ]
+
+
 def test_a_type_only_in_test_is_a_note(tmp_path):
     splits = read(tmp_path, OTHER)
     (tmp_path / "test.txt").write_text(ROWS)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,24 @@ def open_clip_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     return f"local-dir:{folder}"
+
+
+def test_a_text_tower_of_another_model_is_refused(
+    open_clip_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """open_clip would have it from the hub, whatever is there at the moment."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConfigError, match=r"the text tower of roberta-ViT-B-32 is roberta-base"):
+        OpenCLIP(model="roberta-ViT-B-32")
+    with pytest.raises(ConfigError, match="is roberta-base"):
+        OpenCLIP.loaded({"model": "roberta-ViT-B-32", "pretrained": "laion2b_s12b_b32k"})
+    folder = tmp_path / "foreign"
+    shutil.copytree(open_clip_model.removeprefix("local-dir:"), folder)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] = {"hf_model_name": "roberta-base"}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="is roberta-base"):
+        OpenCLIP(model=f"local-dir:{folder}")
 
 
 KINDS = ("cnn", "vit", "clip", "clip_vision", "open_clip")

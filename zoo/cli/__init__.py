@@ -98,7 +98,7 @@ def main() -> None:
     except RecursionError:
         fail(2, "something is nested too deeply to be read; flatten it")
     except MemoryError:
-        fail(1, "out of memory; take smaller batches (`batch_size` of the recipe) or fewer --jobs")
+        fail(1, "out of memory; lower max_tokens or batch_size in the recipe, or run fewer at once")
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -45,7 +45,7 @@ def command(
 
     console = make_console()
     config = source.load()
-    choose_suite(config, suite, source.root, console)
+    known = choose_suite(config, suite, source.root, console)
     studies = choose(config, ablations, suite or (config.path.stem if config.own else None))
 
     from zoo.cli.execute import carry_out
@@ -60,7 +60,7 @@ def command(
         for study in studies
     ]  # fmt: skip
     store = execution.store(source.registry)
-    loaded = load_datasets([plan for _, plans in wider for plan in plans], source.root)
+    loaded = load_datasets([plan for _, plans in wider for plan in plans], source.root, known)
     sorted_out = [(study, by_arm(make_jobs(plans, loaded))) for study, plans in wider]
     jobs = [job for _, found in sorted_out for arms in found.values() for runs in arms.values()
             for job in runs]  # fmt: skip
@@ -146,6 +146,7 @@ def list_arms(
     console: Console,
 ) -> int:
     """``--dry-run``: build what would be run, list the arms with their overrides, and the runs."""
+    from zoo.data.findings import counted
     from zoo.runs.run import check
 
     check(todo)
@@ -164,6 +165,6 @@ def list_arms(
                 if system != comparison.base:
                     changes = f"{system}: {changes}"
                 lines.append(f"  {name}: {changes}; {count} of {len(runs)} to run")
-    lines.append(f"would run {len(missing)} of {len(jobs)} runs")
+    lines.append(f"would run {len(missing)} of {counted(len(jobs), 'run', 'runs')}")
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -36,7 +36,7 @@ def list_(source: Source) -> None:
 
     A dataset that is absent or broken is listed with the reason; the exit code is 0.
     """
-    from zoo.build import read_data
+    from zoo.data.reading import read_data
 
     config, root = source.load("datasets"), source.root
     rows = []
@@ -123,7 +123,7 @@ def _visit(
         DataError: a named dataset is absent (nothing was shown), or some are broken (the others
             were shown).
     """
-    from zoo.build import read_data
+    from zoo.data.reading import read_data
     from zoo.errors import near
 
     unknown = [name for name in names if name not in config.datasets]
@@ -172,8 +172,8 @@ def _contents(splits: Splits) -> str:
 
 def _facts(part: PartSpec, splits: Splits, root: Path) -> dict[str, Any]:
     """All that ``stats`` prints of a dataset, as plain data."""
-    from zoo.build import read_data, reader
     from zoo.data.fingerprint import fingerprint
+    from zoo.data.reading import read_data, reader
     from zoo.data.stats import stats
 
     facts: dict[str, Any] = {

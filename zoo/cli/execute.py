@@ -12,12 +12,14 @@ from zoo.cli.options import Execution
 from zoo.cli.report import ConsoleReport
 from zoo.config.config import Config
 from zoo.config.own import add_suite
+from zoo.data.findings import counted
 from zoo.engines import engine
 from zoo.errors import ConfigError, ZooError
+from zoo.files import sweep
 from zoo.results.store import Store
-from zoo.runs.datasets import check_pictures, load_dataset
+from zoo.runs.datasets import Dataset, check_pictures, key_of, load_dataset
+from zoo.runs.environment import cache_folder
 from zoo.runs.job import Job, pending
-from zoo.runs.run import check
 
 
 def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Execution) -> int:
@@ -36,16 +38,20 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
         raise ConfigError("--whole stores models, and --keep-weights none none; give one of them")
     store.clean()
     jobs = [replace(job, keep_weights=execution.keep_weights) for job in jobs]
+    sweep(cache_folder())
     jobs = list({(job.system, job.dataset, job.id): job for job in jobs}.values())
     rerun = execution.rerun
     todo = pending(jobs, store, rerun)
     done = sum(store.complete(job) for job in jobs)
     console.print(
-        f"{len(jobs)} runs: {done} of {len(jobs)} already done, {len(todo)} to do",
+        f"{counted(len(jobs), 'run', 'runs')}: {done} of {len(jobs)} already done, "
+        f"{len(todo)} to do",
         highlight=False,
     )
     if not todo:
         return add_models(jobs, store, console) if execution.whole else 0
+    from zoo.runs.run import check  # with all that training needs
+
     say_notes(todo, console)
     check_pictures({id(job.data): job.data for job in todo}.values())
     check(todo)
@@ -54,7 +60,9 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
     with ConsoleReport(console, len(todo), epochs) as report:
         failed = chosen.execute(todo, store, report, rerun)
     if failed:
-        console.print(f"{failed} of {len(todo)} runs failed; see above", highlight=False)
+        console.print(
+            f"{failed} of {counted(len(todo), 'run', 'runs')} failed; see above", highlight=False
+        )
     if execution.whole:
         failed += add_models(jobs, store, console)
     return failed
@@ -75,18 +83,25 @@ def add_models(jobs: Sequence[Job], store: Store, console: Console) -> int:
     return failed
 
 
-def choose_suite(config: Config, suite: str | None, root: Path, console: Console) -> None:
-    """Give a file that adds datasets without a suite one, and say what was chosen."""
+def choose_suite(
+    config: Config, suite: str | None, root: Path, console: Console
+) -> dict[str, Dataset]:
+    """Give a file that adds datasets without a suite one, and say what was chosen.
+
+    Returns:
+        The datasets that had to be read for it, by their key.
+    """
     if not config.own or suite not in (None, config.path.stem):
-        return
-    samples = [
-        sample
+        return {}
+    read = {
+        key_of(name, config.datasets[name]): load_dataset(name, config.datasets[name], root)
         for name in config.own
-        for sample in load_dataset(name, config.datasets[name], root).splits["train"]
-    ]
+    }
+    samples = [sample for data in read.values() for sample in data.splits["train"]]
     sees = ("picture", "caption")
     chosen = add_suite(config, {e for e in sees if any(s.get(e) is not None for s in samples)})
     console.print(chosen, highlight=False, markup=False, soft_wrap=True)
+    return read
 
 
 def say_notes(jobs: Sequence[Job], console: Console) -> None:

@@ -8,7 +8,7 @@ import click
 
 from zoo import registry
 from zoo.cli.options import PLUGIN
-from zoo.errors import ConfigError, near
+from zoo.errors import ConfigError, near, plain
 
 
 @click.command("list")
@@ -24,4 +24,4 @@ def command(kind: str | None, plugins: tuple[Path, ...]) -> None:
         names = registry.names(each)
         click.echo(each if names else f"{each} (none yet)")
         for name in names:
-            click.echo(f"  {name:<16} {registry.summary(each, name)}")
+            click.echo(f"  {name:<16} {plain(registry.summary(each, name))}")

@@ -8,14 +8,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 if TYPE_CHECKING:
     from zoo.results.record import RunRecord
@@ -40,6 +32,15 @@ class ConsoleReport:
     """
 
     def __init__(self, console: Console, jobs: int, epochs: int) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         self.console, self.jobs = console, jobs
         self.numbers: dict[Key, int] = {}
         self.going: dict[Key, str] = {}

@@ -37,14 +37,14 @@ def command(
 
     console = make_console()
     config = source.load()
-    choose_suite(config, suite, source.root, console)
+    known = choose_suite(config, suite, source.root, console)
     plans = config.plan(suite, systems, datasets, seeds)
 
     from zoo.cli.execute import carry_out
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs
 
-    loaded = load_datasets(plans, source.root)
+    loaded = load_datasets(plans, source.root, known)
     jobs = make_jobs(plans, loaded)
     store = execution.store(source.registry)
     if execution.dry_run:
@@ -67,6 +67,7 @@ def command(
 def try_out(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> int:
     """``--dry-run``: the first sample of each dataset, one step of each system, the cost."""
     from zoo.cli.execute import say_notes
+    from zoo.data.findings import counted
     from zoo.runs.datasets import check_pictures
     from zoo.runs.job import pending, variants
     from zoo.runs.rehearsal import rehearse
@@ -91,16 +92,27 @@ def try_out(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> in
             say(f"  parameters without a gradient: {', '.join(found.without_gradient)}")
         runs = sum((each.variant, each.dataset) == (job.variant, job.dataset) for each in todo)
         seconds, size = seconds + runs * found.seconds, size + runs * found.size
-    say(f"would run {len(todo)} of {len(jobs)} runs:")
+    say(f"would run {len(todo)} of {counted(len(jobs), 'run', 'runs')}:")
     for job in todo:
         epochs = job.plan.recipe.epochs
         say(f"  {job.system} on {job.dataset}, seed {job.seed}, at most {epochs} epochs")
     if todo:
         say(
-            f"about {seconds / 3600:.2f} hours of computing (one step of each system, multiplied; "
+            f"about {duration(seconds)} of computing (one step of each system, multiplied; "
             f"several runs at once take less) and {size / 1e6:,.0f} MB of weights"
         )
     return 0
+
+
+def duration(seconds: float) -> str:
+    """In the unit that a reader would choose: ``40 seconds``, ``3 minutes``, ``2.5 hours``."""
+    if seconds < 100:
+        amount, unit = f"{max(1, round(seconds))}", "second"
+    elif seconds < 100 * 60:
+        amount, unit = f"{round(seconds / 60)}", "minute"
+    else:
+        amount, unit = f"{seconds / 3600:.1f}", "hour"
+    return f"{amount} {unit}{'' if amount == '1' else 's'}"
 
 
 def show_sample(data: Dataset, console: Console) -> None:

@@ -9,7 +9,7 @@ import click
 
 from zoo import registry
 from zoo.cli.options import Source, source
-from zoo.errors import ConfigError, DataError
+from zoo.errors import ConfigError, DataError, plain
 
 if TYPE_CHECKING:
     from zoo.config.config import Config
@@ -48,7 +48,7 @@ def command(name: str, backbone: str | None, source: Source) -> None:
     click.echo(f"\n{dump(spec.resolved())}")
     for slot, part in spec.parts:
         for each in part.walk():
-            summary = inspect.cleandoc(each.cls.__doc__ or "").replace("\n", "\n    ")
+            summary = plain(inspect.cleandoc(each.cls.__doc__ or "")).replace("\n", "\n    ")
             click.echo(f"{slot}: {each.name} ({each.cls.__module__}.{each.cls.__name__})")
             click.echo(f"    {summary}\n")
     _parameters(config, spec, source.root)
@@ -64,7 +64,7 @@ def show_part(kind: str, name: str) -> None:
     from zoo.yaml import flow
 
     cls = registry.resolve(kind, name)
-    text, _, rest = inspect.cleandoc(cls.__doc__ or "").partition("\nArgs:\n")
+    text, _, rest = plain(inspect.cleandoc(cls.__doc__ or "")).partition("\nArgs:\n")
     arguments = rest.partition("\nRaises:\n")[0]
     meaning = dict(re.findall(r"^    (\w+): ((?:.|\n(?!    \w+: ))*)", arguments, re.MULTILINE))
     click.echo(f"{kind} {name} ({cls.__module__}.{cls.__name__})\n{text.strip()}\n\nsettings:")

@@ -13,6 +13,7 @@ from zoo import schema
 from zoo.contracts.common import announced, announced_width, described, losses, tensor
 from zoo.contracts.inputs import Subject, equal, near, read, sees, tensors
 from zoo.errors import DataError
+from zoo.microbatches import obstacle
 from zoo.parts import ImageEncoder, JointEncoder
 from zoo.types import Picture, Sample, Text, View
 
@@ -164,6 +165,33 @@ def neighbours(subject: Subject) -> Iterator[str]:
                 return
 
 
+def neighbours_in_training(subject: Subject) -> Iterator[str]:
+    """each sample alone, in training"""
+    encoder, samples = subject.build().train(), list(subject.samples)
+    if obstacle(encoder) is not None:
+        return  # it is never run on a part of a batch
+    for module in encoder.modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, float) and (name == "p" or "drop" in name):  # a dropout's rate
+                setattr(module, name, 0.0)
+    with torch.no_grad():
+        together, again = read(encoder, samples), read(encoder, samples)
+        every = [(together, again, i) for i in range(len(samples))]
+        if not all(
+            near(a, b) for one, two, i in every for a, b in _rows(one, i, two, i, samples[i])
+        ):
+            return  # it draws numbers in some other way: nothing can be compared
+        alone = [read(encoder, [sample]) for sample in samples]
+    for i, sample in enumerate(samples):
+        if not all(near(a, b) for a, b in _rows(alone[i], 0, together, i, sample)):
+            yield (
+                "in training, a sample's output changes with the other samples of the batch (by "
+                "more than 1e-5), so a batch can't be encoded a few samples at a time: rows are "
+                "mixed"
+            )
+            return
+
+
 def _rows(one: Any, i: int, other: Any, j: int, sample: Sample) -> Iterator[tuple[Tensor, Tensor]]:
     """What belongs to one sample in two outputs."""
     if (text := text_of(one)) is not None:
@@ -307,10 +335,19 @@ def broken_picture(subject: Subject) -> Iterator[str]:
         yield "a picture that can't be decoded is no error: `prepare` has to raise a DataError"
 
 
-TEXT = (neighbours, preparing, every_word, what_it_sees)
-IMAGE = (neighbours, preparing, no_picture, other_pictures, what_it_sees, broken_picture)
+TEXT = (neighbours, neighbours_in_training, preparing, every_word, what_it_sees)
+IMAGE = (
+    neighbours,
+    neighbours_in_training,
+    preparing,
+    no_picture,
+    other_pictures,
+    what_it_sees,
+    broken_picture,
+)
 JOINT = (
     neighbours,
+    neighbours_in_training,
     preparing,
     every_word,
     no_picture,

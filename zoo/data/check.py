@@ -38,7 +38,11 @@ def findings(splits: Splits) -> list[Finding]:
 
     Those with ``note`` may change what numbers mean, and belong under the tables of the dataset.
     """
-    return [*getattr(splits, "findings", ()), *_unseen_types(splits)]
+    return [
+        *getattr(splits, "findings", ()),
+        *_unseen_types(splits),
+        *_without_entities(splits),
+    ]
 
 
 def notes(splits: Splits) -> list[str]:
@@ -55,7 +59,7 @@ def untrainable(splits: Splits) -> list[str]:
 
 def _absent(splits: Splits, what: str, absent: Callable[[Sample], bool]) -> Iterator[str]:
     """Those of which the reader did not say it already."""
-    named = getattr(splits, "absent", {}) if what == "picture" else {}
+    named = getattr(splits, "absent" if what == "picture" else "uncaptioned", {})
     lacking = {split: [s.id for s in samples if absent(s)] for split, samples in splits.items()}
     if all(len(ids) == len(splits[split]) for split, ids in lacking.items()) and not named:
         yield f"no sentence has a {what}"
@@ -131,6 +135,18 @@ def _unseen_types(splits: Splits) -> Iterator[Finding]:
                 f"{split}: types that train has no entity of: {', '.join(map(shown, unseen))}",
                 note=True,
             )
+
+
+def _without_entities(splits: Splits) -> Iterator[Finding]:
+    """Splits of which every score is 0 (train is refused elsewhere)."""
+    means = {
+        "dev": "every epoch scores 0 on it, and the weights of the first are kept",
+        "test": "every system scores 0 on it",
+    }
+    for split, consequence in means.items():
+        samples = splits.get(split)
+        if samples and not any(sample.entities for sample in samples):
+            yield Finding(f"{split}: no sentence has an entity, so {consequence}", note=True)
 
 
 def _types_by_case(splits: Splits) -> Iterator[str]:

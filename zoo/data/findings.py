@@ -113,14 +113,17 @@ class Read(dict[str, list[Sample]]):
         splits: Splits,
         findings: Sequence[Finding] = (),
         absent: Mapping[str, frozenset[str]] | None = None,
+        uncaptioned: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         super().__init__(splits)
         self.findings = tuple(findings)
         self.absent = dict(absent or {})
         """By split, the ids of the samples whose picture is named and absent."""
+        self.uncaptioned = dict(uncaptioned or {})
+        """By split, the ids of the samples that are not in the captions file."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (dict(self), self.findings, self.absent)
+        return type(self), (dict(self), self.findings, self.absent, self.uncaptioned)
 
 
 Notice = Callable[[Kind, str], None]
@@ -150,7 +153,12 @@ class Tally:
             for *words, note in [_WORDING[kind]]
         ]
         absent = {split: frozenset(ids) for split, ids in self.absent.items()}
-        return Read(splits, [*self.others, *found], absent)
+        uncaptioned = {
+            split: frozenset(ids)
+            for (split, kind), ids in self.counted.items()
+            if kind == "caption absent"
+        }
+        return Read(splits, [*self.others, *found], absent, uncaptioned)
 
 
 def ignore(kind: Kind, example: str) -> None:

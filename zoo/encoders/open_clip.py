@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,6 +44,7 @@ def describe(model: str, pretrained: str | None) -> dict[str, Any]:
     known = open_clip.list_models()
     if model not in known:
         raise ConfigError(f"open_clip: there is no model `{model}`{near(model, known)}")
+    refuse_foreign_text(model, open_clip.get_model_config(model) or {})
     if not pretrained:
         return {}
     said: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained)
@@ -52,6 +54,29 @@ def describe(model: str, pretrained: str | None) -> dict[str, Any]:
             f"open_clip: {model} has no weights `{pretrained}`{near(pretrained, tags)}"
         )
     return said
+
+
+def refuse_foreign_text(model: str, config: Mapping[str, Any]) -> None:
+    """Raises ConfigError where a model's text tower is another model of the hub.
+
+    open_clip makes that tower, which nobody needs here, from whatever the hub holds at the moment.
+    """
+    foreign = (config.get("text_cfg") or {}).get("hf_model_name")
+    if foreign:
+        raise ConfigError(
+            f"open_clip: the text tower of {model} is {foreign}, which open_clip would take from "
+            "the hub unverified; take a model whose towers are both of open_clip, like ViT-B-32"
+        )
+
+
+def _stored_config(folder: Path) -> Mapping[str, Any]:
+    """What a model's folder says of its towers; nothing where open_clip will refuse it itself."""
+    try:
+        config = json.loads((folder / "open_clip_config.json").read_bytes())
+        found = config.get("model_cfg", {})
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def weights_on_hub(said: Mapping[str, Any]) -> tuple[str, Need] | None:
@@ -101,6 +126,7 @@ def build_tower(model: str, pretrained: str | None, revision: str | None = None)
         if scheme == "local-dir" and kept is None and not Path(place).is_dir():
             raise ConfigError(f"open_clip: {model}: no such folder")
         folder = fetch(place, OPEN_CLIP, revision)
+        refuse_foreign_text(model, _stored_config(folder))
         name = f"local-dir:{folder}"
     elif pretrained:
         file = str(get_weights(model, pretrained, said, revision))

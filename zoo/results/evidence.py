@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -202,7 +203,8 @@ class Known:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, self.file = root, root / ".cache" / "verified.json"
+        self.file = root / ".cache" / "verified.json"
+        self.start = len(os.fspath(root / "_")) - 1  # where a path goes on within the root
         self.old = self._read()
         self.new: dict[str, list[Any]] = {}
 
@@ -234,10 +236,10 @@ class Known:
                 write_atomic(self.file, text)
 
     def _entry(self, path: Path) -> list[Any]:
-        key = path.relative_to(self.root).as_posix()
+        key = os.fspath(path)[self.start :]
         if key not in self.new:
             try:
-                now = path.stat()
+                now = os.stat(path)
             except OSError as error:
                 raise DataError(f"{path}: {error.strerror}") from None
             state = [now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino]

@@ -84,7 +84,7 @@ def _dataset_table(dataset: str, fingerprint: str, runs: Sequence[Run], left_out
     rows = [
         Row(seeds, system=_label(seeds[0], names), remarks=pools.remarks(seeds, usual))
         for variant in variants.values()
-        for _, seeds in sorted(pools.pooled(variant).items(), key=str)
+        for _, seeds in sorted(pools.pooled(variant).items(), key=lambda pool: str(pool[0]))
     ]
     rows.sort(key=lambda row: -statistics.fmean(run.scores.f1 for run in row))
     further = [

@@ -26,10 +26,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
 from zoo.errors import ConfigError, DataError
-from zoo.files import abandoned, owner, sync
+from zoo.files import abandoned, owner, sweep, sync
 from zoo.results.evidence import Known, Run, load, misplaced
 from zoo.results.record import RunRecord, read_run
 
@@ -121,6 +119,8 @@ class Store:
         """
         path = self.root / ".lock" / f"{cell.id}.lock"  # the same under every name
         path.parent.mkdir(parents=True, exist_ok=True)
+        from filelock import FileLock, Timeout  # a third of a second, and tables need no locks
+
         lock = FileLock(path)
         with _where_there_are_locks():
             try:
@@ -204,9 +204,7 @@ class Store:
             for folder in self.root.glob("runs/*/*/"):
                 _clean(folder)
             for folder in (self.root, *self.root.glob("*/")):
-                for path in folder.glob(".*-*-*-*.tmp"):
-                    if path.is_file() and abandoned(path.name):
-                        path.unlink(missing_ok=True)
+                sweep(folder)
 
 
 @contextmanager

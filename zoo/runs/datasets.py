@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.build import Learnt, read_data, reader
 from zoo.data.check import notes, untrainable
 from zoo.data.fingerprint import fingerprint
 from zoo.data.pictures import verify_pictures
+from zoo.data.reading import read_data, reader
 from zoo.errors import ConfigError, DataError
 from zoo.identity import digest
 from zoo.runs.environment import cache_folder
@@ -20,6 +20,7 @@ from zoo.tags import Reading
 from zoo.types import Splits
 
 if TYPE_CHECKING:
+    from zoo.build import Learnt
     from zoo.config.specs import Plan
 
 
@@ -37,11 +38,18 @@ class Dataset:
     @cached_property
     def learnt(self) -> Learnt:
         """What parts learn from the training split, found out once for all systems."""
+        from zoo.build import Learnt  # here, because it imports torch
+
         return Learnt.of(self.splits["train"])
 
 
-def load_datasets(plans: Sequence[Plan], root: Path) -> dict[str, Dataset]:
+def load_datasets(
+    plans: Sequence[Plan], root: Path, known: Mapping[str, Dataset] | None = None
+) -> dict[str, Dataset]:
     """Read each dataset that is planned for, once; see :func:`dataset_key`.
+
+    Args:
+        known: those that were read before, by their key.
 
     Raises:
         DataError: what is wrong in any of them.
@@ -50,7 +58,7 @@ def load_datasets(plans: Sequence[Plan], root: Path) -> dict[str, Dataset]:
     problems: list[str] = []
     for key, plan in {dataset_key(plan): plan for plan in plans}.items():
         try:
-            datasets[key] = load_dataset(plan.dataset, plan.reader, root)
+            datasets[key] = (known or {}).get(key) or load_dataset(plan.dataset, plan.reader, root)
         except DataError as error:
             problems += error.problems
     if problems:
@@ -71,7 +79,12 @@ def check_pictures(datasets: Iterable[Dataset]) -> None:
 
 def dataset_key(plan: Plan) -> str:
     """The dataset by name and settings: an ablation may change them."""
-    return f"{plan.dataset} {digest(plan.reader.resolved())}"
+    return key_of(plan.dataset, plan.reader)
+
+
+def key_of(name: str, part: PartSpec) -> str:
+    """See :func:`dataset_key`."""
+    return f"{name} {digest(part.resolved())}"
 
 
 def load_dataset(name: str, part: PartSpec, root: Path) -> Dataset:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 import zoo
 from zoo.files import cache_folder as cache_folder
 from zoo.results.record import Git
+
+if TYPE_CHECKING:
+    import torch
 
 
 def versions() -> dict[str, str]:
@@ -41,6 +43,8 @@ def git() -> Git | None:
 
 def device(kind: torch.device) -> str:
     """The device in words, with the number of threads where it is the CPU."""
+    import torch
+
     if kind.type == "cuda":
         return torch.cuda.get_device_name(kind)
     return f"{kind.type}, {torch.get_num_threads()} threads"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import logging
 import os
@@ -71,11 +72,28 @@ def attempt(job: Job, store: Store, report: Report, rerun: Rerun) -> bool:
             report.fail(job, "; ".join(error.problems))
             return False
         except Exception as error:  # whatever a part's own code raises: the others go on
+            if lacks_memory(error):
+                report.fail(job, OUT_OF_MEMORY)
+                return False
             message = " ".join(str(error).split())[:300]
             report.fail(job, f"{type(error).__name__}: {message} (traceback: {_log(store, job)})")
             return False
         report.end(job, record)
         return True
+
+
+OUT_OF_MEMORY = (
+    "out of memory; lower max_tokens or batch_size in the recipe, or run fewer at once (--jobs)"
+)
+_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is exhausted: Python's, or torch's for any device."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY)
+    return told or isinstance(error, MemoryError)
 
 
 def _log(store: Store, job: Job) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.blocks.attention import AttentionLayer, begin_small, project, where_seen
+from zoo.blocks.attention import AttentionLayer, begin, begin_small, project, where_seen
 from zoo.errors import ConfigError
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
@@ -22,8 +22,11 @@ EPS = 1e-5
 WIDEST = 512
 """Of the nodes, unless their width is set."""
 
-NEARLY_CLOSED = -2.0
-"""Where a gate's bias begins: σ(-2) = 0.12."""
+NEARLY_CLOSED = -4.0
+"""Where a gate's bias begins: σ(-4) = 0.02."""
+
+SHARP = 2.0
+"""How much nodes differ to begin with, in gates and in the attention among objects."""
 
 
 @register("fuser", "gated_graph")
@@ -129,9 +132,10 @@ class GraphLayer(nn.Module):
         hidden = max(1, round(feed_forward * width))
         self.heads = heads
         self.words_among = AttentionLayer(width, heads, dropout=0.0, eps=EPS)
-        self.query = project(width, width)
+        self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width, bias=False)  # as in AttentionLayer
-        with torch.no_grad():  # an object begins by looking at what is like it
+        begin(self.query, SHARP)
+        with torch.no_grad():  # an object begins by looking at itself: layers blur no objects
             self.key.weight.copy_(self.query.weight)
         self.objects_norm = nn.LayerNorm(width, eps=EPS)
         self.to_words = Gate(width)
@@ -186,7 +190,7 @@ class Gate(nn.Module):
         self.receiver = nn.Linear(width, width)
         self.sender = nn.Linear(width, width, bias=False)
         for linear in (self.receiver, self.sender):
-            nn.init.xavier_uniform_(linear.weight, gain=2.0)
+            nn.init.xavier_uniform_(linear.weight, gain=SHARP)
         nn.init.constant_(self.receiver.bias, NEARLY_CLOSED)
 
     def forward(self, receivers: Tensor, senders: Tensor, messages: Tensor) -> Tensor:
@@ -202,11 +206,10 @@ class Update(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, eps=EPS)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)
-        )
+        last = nn.Linear(hidden, width)
+        begin_small(last)
+        self.feed_forward = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), last)
         self.feed_forward_norm = nn.LayerNorm(width, eps=EPS)
-        begin_small(self.feed_forward[2])
 
     def forward(self, nodes: Tensor, message: Tensor) -> Tensor:
         nodes = self.norm(nodes + message)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from zoo.config.specs import Plan
 
 
+BARS = ("text_only_ceiling", "grounding_bar")
+"""What a reader of made data may state of its splits; see :class:`zoo.parts.Reader`."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A dataset as read, with what its reader states about it."""
@@ -31,6 +35,7 @@ class Dataset:
     fingerprint: str
     tags: Reading | None
     ceiling: float | None
+    bar: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -74,13 +79,15 @@ def load_dataset(name: str, part: PartSpec, root: Path) -> Dataset:
         splits = read_data(part, root)
         if problems := untrainable(splits):
             raise DataError(*problems)
-        ceiling = getattr(reader(part, root), "text_only_ceiling", None)
+        made = reader(part, root)
+        ceiling, bar = (getattr(made, each, None) for each in BARS)
         return Dataset(
             name,
             splits,
             fingerprint(splits),
             part.settings.get("tags"),
             100 * ceiling() if ceiling else None,
+            100 * bar() if bar else None,
             tuple(notes(splits)),
         )
     except (DataError, ConfigError) as error:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 @many("system", "Only this system (any of the registry's). Repeatable.")
 @many("dataset", "Only this dataset. Repeatable.")
 @seeds("Only this seed. Repeatable.")
+@click.option("--tuned", is_flag=True, help="Train with the learning rates of `zoo tune`.")
 @execution()
 def command(
     suite: str | None,
     systems: tuple[str, ...],
     datasets: tuple[str, ...],
     seeds: tuple[int, ...],
+    tuned: bool,
     source: Source,
     execution: Execution,
 ) -> int:
@@ -45,8 +47,12 @@ def command(
     from zoo.runs.job import make_jobs
 
     loaded = load_datasets(plans, source.root)
-    jobs = make_jobs(plans, loaded)
     store = execution.store(source.registry)
+    if tuned:
+        from zoo.runs.tuning import tuned as with_tuned_rates
+
+        plans = with_tuned_rates(plans, loaded, store.root)
+    jobs = make_jobs(plans, loaded)
     if execution.dry_run:
         return try_out(jobs, store, console, execution.rerun)
     failed = carry_out(jobs, store, console, execution)

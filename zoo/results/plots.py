@@ -153,14 +153,14 @@ def _draw(ax: Axes, panel: Panel) -> None:
             error_kw={"elinewidth": 0.9, "capsize": 2.0, "ecolor": "black"},
             label=across or None,
         )
-    for name, style, bars in (
+    for title, style, bars in (
         ("text-only ceiling", "--", panel.ceilings),
         ("grounding bar", ":", panel.grounding),
     ):
         equal = len(set(bars.values())) == 1
         for i, (across, bar) in enumerate(bars.items()):
             if i == 0 or not equal:
-                label = name if equal else f"{name}, {across}"
+                label = title if equal else f"{title}, {across}"
                 colour = CEILING if equal else shades[list(panel.bars).index(across)]
                 ax.axhline(bar, color=colour, linestyle=style, linewidth=1.0, label=label)
     ax.set_title(panel.title, parse_math=False)

@@ -12,6 +12,7 @@ from zoo.cli.report import ConsoleReport
 from zoo.config.config import Config
 from zoo.config.own import add_suite
 from zoo.engines import engine
+from zoo.results.overlaps import write_posts
 from zoo.results.store import Store
 from zoo.runs.datasets import check_pictures, load_dataset
 from zoo.runs.job import Job, pending
@@ -44,6 +45,8 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
     say_notes(todo, console)
     check_pictures({id(job.data): job.data for job in todo}.values())
     check(todo)
+    for data in {job.data.fingerprint: job.data for job in todo}.values():
+        write_posts(store.root, data.fingerprint, data.splits)
     epochs = sum(job.plan.recipe.epochs for job in todo)
     chosen = engine(todo, execution.workers, execution.engine)
     with ConsoleReport(console, len(todo), epochs) as report:

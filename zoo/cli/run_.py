@@ -58,13 +58,15 @@ def command(
     failed = carry_out(jobs, store, console, execution)
 
     from zoo.results.leaderboard import leaderboard
+    from zoo.results.overlaps import with_overlaps
     from zoo.results.writers import render, write
 
-    for table in leaderboard(store.load_runs(filter(store.complete, jobs)), all=True):
+    shown = leaderboard(store.load_runs(filter(store.complete, jobs)), all=True)
+    for table in with_overlaps(shown, store.root):
         console.print(render(table))
     stored = store.load_runs()
     if stored:
-        write(leaderboard(stored), store.root)
+        write(with_overlaps(leaderboard(stored), store.root), store.root)
         where = f"{store.root}/leaderboard.{{md,csv,tex,json}}"
         console.print(f"all stored runs: {where}", highlight=False, markup=False, soft_wrap=True)
     return 1 if failed else 0

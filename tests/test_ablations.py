@@ -417,3 +417,62 @@ def test_a_section_without_ablations(registry: Path, section: str) -> None:
     registry.write_text(registry.read_text() + section)
     with pytest.raises(ConfigError, match=r"ablations \(registry.yaml:31\)"):
         read(registry)
+
+
+# Controls -----------------------------------------------------------------------------------------
+
+
+def test_controls(registry: Path) -> None:
+    found = arms(registry, "base: seeing\ncontrols: true\narms: {bioes: {decoder.scheme: BIOES}}")
+    assert list(found) == ["base", "text only", "plain attention", "random vectors", "bioes"]
+    base = found["base"].system
+    assert found["text only"].system.text_only
+    attention = found["plain attention"].system
+    assert (attention.aligner, attention.fuser.name) == ((), "cross_attention")
+    assert attention.views == base.views
+    random = found["random vectors"].system
+    (view,) = random.views.values()
+    assert (view.name, view.nested["encoder"]) == ("random_vectors", base.views["grid"])
+    assert (random.aligner, random.fuser, random.decoder) == (
+        base.aligner,
+        base.fuser,
+        base.decoder,
+    )
+    assert attention.fuser.settings["level"] == "token"
+    assert attention.fuser.settings["heads"] is None, "not that of the base's own"
+
+
+def test_controls_of_the_shipped_systems() -> None:
+    """Under every backbone of a suite that has them, with its views' own encoders."""
+    config = read(Path(__file__).parents[1] / "registry.yaml")
+    for suite in ("mini", "twitter2017", "toy-tweets", "paper"):
+        set_out(config, ["controls"], suite)
+        found: dict[str, dict[str, Plan]] = {}
+        for plan in config.ablations["controls"].arms:
+            found.setdefault(plan.arm.comparison.title, {})[plan.arm.name] = plan
+        for title, plans in found.items():
+            base = next(iter(plans.values())).system
+            assert {"text only", "random vectors"} <= set(plans)
+            assert ("plain attention" in plans) is ("attention on" not in title), (
+                "else it is the base"
+            )
+            views = plans["random vectors"].system.views
+            assert views.keys() == base.views.keys()
+            for name, view in views.items():
+                assert view.nested["encoder"].resolved() == {
+                    key: value for key, value in base.views[name].resolved().items()
+                    if key != "frozen"
+                }  # fmt: skip
+                sees = "caption" if base.views[name].name == "caption" else "picture"
+                assert view.settings == {"of": sees}
+
+
+def test_controls_where_there_are_none(registry: Path) -> None:
+    (told,) = problems(registry, "base: plain\ncontrols: true")
+    for words in ("ablations.study.controls", ":34", "plain has neither views nor context"):
+        assert words in told
+
+
+def test_the_names_of_controls_are_taken(registry: Path) -> None:
+    (told,) = problems(registry, "base: seeing\ncontrols: true\narms: {text only: {views: null}}")
+    assert "can't be called `text only`" in told

@@ -58,7 +58,9 @@ def test_the_picture_is_what_helps(name: str, tmp_path: Path, monkeypatch) -> No
     assert better.delta > 3
     assert better.p < 0.01
     assert data.ceiling is not None
-    assert score_predictions(own).f1 > data.ceiling > score_predictions(alone).f1 - 1
+    assert data.bar is not None
+    assert data.bar > data.ceiling > score_predictions(alone).f1 - 1
+    assert score_predictions(own).f1 > data.bar, "it knows which object belongs to which name"
     # no pictures, or those of other sentences: what the picture gave is gone. Wrong pictures do
     # some harm besides, for in training none of them is wrong.
     missing = predictions(multimodal, [replace(sample, picture=None) for sample in test])

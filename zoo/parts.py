@@ -60,7 +60,8 @@ class Reader(Protocol):
     """A dataset format. A protocol, so that a reader need not import this module and torch with it.
 
     A reader of made data may also offer ``text_only_ceiling(split)``, the best F1 that a system
-    can expect that reads nothing but the words.
+    can expect that reads nothing but the words, and ``grounding_bar(split)``, the best F1 of one
+    that also counts the objects in the picture and does not know which belongs to which name.
     """
 
     def read(self) -> Splits:

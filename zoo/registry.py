@@ -49,6 +49,7 @@ BUILT_IN: dict[tuple[str, str], str] = {
     ("image_encoder", "open_clip"): "zoo.encoders.open_clip",
     ("image_encoder", "small_cnn"): "zoo.encoders.small",
     ("image_encoder", "small_vit"): "zoo.encoders.small",
+    ("image_encoder", "random_vectors"): "zoo.encoders.random_vectors",
     ("aligner", "contrastive"): "zoo.aligners.contrastive",
     ("aligner", "information_bottleneck"): "zoo.aligners.information_bottleneck",
     ("aligner", "dual_bottleneck"): "zoo.aligners.dual_bottleneck",

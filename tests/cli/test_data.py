@@ -1,4 +1,4 @@
-"""``zoo data list|stats|check``."""
+"""``zoo data list|stats|check|overlap``."""
 
 from __future__ import annotations
 
@@ -122,6 +122,7 @@ def test_stats_as_json_agree_with_the_fingerprint_of_runs(datasets):
     assert report["datasets"]["tweets"]["other_reading"] == {
         "tags": "strict",
         "entities": {"train": 1, "dev": 1, "test": 0},
+        "differing": {"train": 1, "dev": 0, "test": 0},
     }
     assert report["datasets"]["odd"]["splits"]["test"]["types"] == {"LOC": 1}
 
@@ -216,3 +217,36 @@ def test_the_known_numbers_of_real_data(real, start):
 def test_thirty_real_pictures_can_be_read(real):
     (line,) = [line for line in real.splitlines() if line.startswith("toy-tweets ")]
     assert line.endswith(", 30 readable pictures")
+
+
+def test_overlap_counts_posts_in_two_splits(datasets):
+    """`Rome !` is the whole text of each split of `odd`."""
+    lines = run(datasets, "overlap", "odd", "tweets").splitlines()
+    assert " ".join(lines[0].split()) == "posts of also in by id by text similar example"
+    assert [line.split()[:8] for line in lines[1:]] == [
+        ["odd", "dev", "1", "odd", "train", "0", "1", "0"],
+        ["odd", "test", "1", "odd", "train", "0", "1", "0"],
+        ["odd", "test", "1", "odd", "dev", "0", "1", "0"],
+    ]
+    assert run(datasets, "overlap", "tweets") == "no post stands in two splits\n"
+    report = json.loads(run(datasets, "overlap", "--json", "--exact"))
+    assert report["overlaps"][0]["posts"] == ["odd", "dev"]
+    assert report["overlaps"][0]["similar"] is None
+    assert set(report["absent"]) == {"gone"}
+
+
+def test_check_compares_the_readings_of_tags(datasets):
+    lines = run(datasets, "check", "tweets").splitlines()
+    told = "tweets: train: 2 entities read as lenient, 1 as strict; 1 stand in one reading alone"
+    assert told in lines
+    assert not any("dev" in line and "reading" in line for line in lines)
+
+
+def test_stats_show_both_bars(datasets):
+    report = json.loads(run(datasets, "stats", "mini", "--json"))
+    mini = report["datasets"]["mini"]
+    for split in ("dev", "test"):
+        assert 50 < mini["text_only_ceiling"][split] <= mini["grounding_bar"][split] <= 100
+    text = run(datasets, "stats", "mini")
+    assert "text-only ceiling, F1" in text
+    assert "grounding bar, F1" in text

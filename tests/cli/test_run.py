@@ -123,6 +123,8 @@ def test_the_record(finished: str, registry: Path) -> None:
         assert record.sentences == {"train": 24, "dev": 8, "test": 8}
         assert record.text_only_ceiling is not None
         assert 50 < record.text_only_ceiling < 100, "percent, as all scores are"
+        assert record.grounding_bar is not None
+        assert record.text_only_ceiling <= record.grounding_bar <= 100
         assert record.command.endswith("run registry.yaml")
         assert {"python", "torch", "zoo"} <= record.versions.keys()
         assert 0 < record.parameters.trained <= record.parameters.total

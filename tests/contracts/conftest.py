@@ -55,6 +55,10 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
     ("image_encoder", "open_clip"): ["model: 'local-dir:$open_clip'"],
     ("image_encoder", "small_cnn"): ["width: 16", "width: 8, layers: 2, size: 24"],
     ("image_encoder", "small_vit"): ["width: 16, layers: 1, heads: 2"],
+    ("image_encoder", "random_vectors"): [
+        "encoder: {part: small_cnn, width: 16}",
+        "of: caption, encoder: {part: caption, encoder: {part: bilstm, state: 6}}",
+    ],
     ("aligner", "contrastive"): [
         "",
         "objective: info_nce, hidden: 8, view: {grid: flattened}, learn_temperature: true",

@@ -72,6 +72,7 @@ class Runs:
             "parameters": {"trained": 50_000, "total": 60_000},
             "text_only": False,
             "text_only_ceiling": 77.5,
+            "grounding_bar": 81.25,
         }
         record = RunRecord.model_validate(fields | changes)
         read = None if record.withheld else lambda: predictions
@@ -116,9 +117,22 @@ def test_what_a_table_says(runs: Runs) -> None:
     assert cells(table, "train_seconds") == [12.0] * 4
     assert cells(table, "parameters") == [60_000] * 4
     assert len(set(cells(table, "variant"))) == 4
-    assert table.facts == {**FACTS, "fingerprint": DATA, "text_only_ceiling": "77.5"}
+    assert table.facts == {
+        **FACTS,
+        "fingerprint": DATA,
+        "text_only_ceiling": "77.5",
+        "grounding_bar": "81.25",
+    }
     notes = " ".join(table.notes)
-    for words in ("ffffffffffff", "77.50", "10,000 rounds", "3 arms", "Seeds: 1, 2, 3.", "80 sent"):
+    for words in (
+        "ffffffffffff",
+        "77.50",
+        "81.25",
+        "10,000 rounds",
+        "3 arms",
+        "Seeds: 1, 2, 3.",
+        "80 sent",
+    ):
         assert words in notes
 
 
@@ -286,6 +300,7 @@ def test_values_of_across_are_bars_in_one_panel(runs: Runs) -> None:
         "x=0",
         "x=1",
         "text-only ceiling",
+        "grounding bar",
     }
 
 

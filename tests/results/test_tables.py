@@ -134,13 +134,14 @@ def test_languages_have_columns_where_there_are_several() -> None:
 
 
 def test_the_header_says_how_to_read_it() -> None:
-    (table,) = leaderboard([run(text_only_ceiling=61.234)])
+    (table,) = leaderboard([run(text_only_ceiling=61.234, grounding_bar=70.0)])
     notes = "\n".join(table.notes)
     for phrase in (
         "Data ffffffffffff;",
         "1,234 sentences, 100 entities",
         "Tags read: lenient.",
         "Text-only ceiling: 61.23 F1.",
+        "Grounding bar: 70.00 F1.",
         "best on dev",
     ):
         assert phrase in notes

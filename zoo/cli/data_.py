@@ -1,4 +1,4 @@
-"""``zoo data list|stats|check``."""
+"""``zoo data list|stats|check|overlap``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zoo.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from zoo.config.config import Config
     from zoo.schema import PartSpec
-    from zoo.types import Splits
+    from zoo.types import Sample, Splits
 
 NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
 
 
 @click.group("data")
 def command() -> None:
-    """List, count and check the datasets of a registry; import data of other formats."""
+    """List, count, check and compare the datasets of a registry; import data of other formats."""
 
 
 command.add_command(import_)
@@ -104,10 +104,76 @@ def check_(
     config, root = source.load("datasets"), source.root
 
     def show(name: str, part: PartSpec, splits: Splits) -> None:
-        for finding in check(splits) or ["nothing odd"]:
+        for finding in [*check(splits), *_readings(part, root)] or ["nothing odd"]:
             click.echo(f"{name}: {finding}")
 
     _echo_absent(_visit(config, names, root, show))
+
+
+@command.command("overlap")
+@NAMES
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--similar",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="COSINE",
+    help="From which similarity on two texts are near-duplicates (default: 0.8).",
+)
+@click.option("--exact", is_flag=True, help="Do not look for near-duplicates, which takes longest.")
+@source(as_option=True)
+def overlap_(
+    names: tuple[str, ...],
+    as_json: bool,
+    similar: float | None,
+    exact: bool,
+    source: Source,
+) -> None:
+    """Count posts that stand in two splits, of one dataset or of two.
+
+    By default of all datasets that are there. Posts are found by id, by normalised text (letters
+    and digits alone, in one case), and as near-duplicates that are neither. Of two splits, the
+    posts of the one that is nearer to the test are counted.
+    """
+    import json
+
+    from zoo.data.overlap import SIMILAR, overlaps
+
+    config, root = source.load("datasets"), source.root
+    found: dict[str, Splits] = {}
+
+    def keep(name: str, part: PartSpec, splits: Splits) -> None:
+        found[name] = splits
+
+    absent = _visit(config, names, root, keep)
+    counts = overlaps(found, None if exact else similar or SIMILAR)
+    if as_json:
+        report = {"overlaps": [asdict(each) for each in counts], "absent": absent}
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    rows = [("posts", "of", "also in", "by id", "by text", "similar", "example")]
+    for each in counts:
+        near = "-" if each.similar is None else str(each.similar)
+        rows.append(
+            (
+                " ".join(each.posts),
+                str(each.of),
+                " ".join(each.inside),
+                str(each.by_id),
+                str(each.by_text),
+                near,
+                each.example,
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+    for row in rows if counts else ():
+        cells = [
+            cell.ljust(width) if i in (0, 2) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ]
+        click.echo("  ".join([*cells, row[-1]]))
+    if not counts:
+        click.echo("no post stands in two splits")
+    _echo_absent(absent)
 
 
 def _visit(
@@ -173,25 +239,61 @@ def _contents(splits: Splits) -> str:
 def _facts(part: PartSpec, splits: Splits, root: Path) -> dict[str, Any]:
     """All that ``stats`` prints of a dataset, as plain data."""
     from zoo.data.fingerprint import fingerprint
-    from zoo.data.reading import read_data, reader
-    from zoo.data.stats import stats
+    from zoo.data.reading import reader
+    from zoo.data.stats import differing, stats
+    from zoo.runs.datasets import BARS
 
     facts: dict[str, Any] = {
         "reader": part.name,
         "fingerprint": fingerprint(splits),
         "splits": {split: asdict(each) for split, each in stats(splits, decode=True).items()},
     }
-    ceiling = getattr(reader(part, root), "text_only_ceiling", None)
-    if ceiling:
-        facts["text_only_ceiling"] = {split: 100 * ceiling(split) for split in ("dev", "test")}
+    made = reader(part, root)
+    for name in BARS:
+        if bar := getattr(made, name, None):
+            facts[name] = {split: 100 * bar(split) for split in ("dev", "test")}
     if tags := part.settings.get("tags"):
-        # Counts don't depend on how types are called, and a type may lose all its entities.
-        settings = {key: value for key, value in part.settings.items() if key != "labels"}
-        settings["tags"] = other = "strict" if tags == "lenient" else "lenient"
-        again = read_data(replace(part, settings=settings), root)
+        other, mine, again = _other_reading(part, root)
         counts = {split: each.entities for split, each in stats(again).items()}
-        facts |= {"tags": tags, "other_reading": {"tags": other, "entities": counts}}
+        differs = differing(mine, again)
+        facts |= {
+            "tags": tags,
+            "other_reading": {"tags": other, "entities": counts, "differing": differs},
+        }
     return facts
+
+
+def _other_reading(part: PartSpec, root: Path) -> tuple[str, Splits, Splits]:
+    """The other reading of the tags, and the dataset under this one and that one.
+
+    Types are not renamed: counts do not depend on how they are called, and under the other reading
+    a type may have no entity left to rename.
+    """
+    from zoo.build import read_data
+
+    other = "strict" if part.settings["tags"] == "lenient" else "lenient"
+    settings = {key: value for key, value in part.settings.items() if key != "labels"}
+    mine = read_data(replace(part, settings=settings), root)
+    return other, mine, read_data(replace(part, settings={**settings, "tags": other}), root)
+
+
+def _entities(samples: Iterable[Sample]) -> int:
+    return sum(len(sample.entities) for sample in samples)
+
+
+def _readings(part: PartSpec, root: Path) -> list[str]:
+    """What changes if the tags are read in the other way, a line a split in which anything does."""
+    from zoo.data.stats import differing
+
+    if "tags" not in part.settings:
+        return []
+    other, mine, again = _other_reading(part, root)
+    return [
+        f"{split}: {_entities(mine[split])} entities read as {part.settings['tags']}, "
+        f"{_entities(again[split])} as {other}; {count} stand in one reading alone"
+        for split, count in differing(mine, again).items()
+        if count
+    ]
 
 
 def _lines(name: str, facts: Mapping[str, Any]) -> list[str]:
@@ -230,14 +332,19 @@ def _lines(name: str, facts: Mapping[str, Any]) -> list[str]:
     rows_of("  {}", "types")
     if other:
         rows.append((f"  if read as {other['tags']}", list(other["entities"].values())))
+        rows.append(("  in one reading alone", list(other["differing"].values())))
     row("pictures", "pictures")
     row("  readable", "readable")
     row("captions", "captions")
     row("longest sentence, words", "longest")
     row("widest entity, words", "widest")
-    if ceilings := facts.get("text_only_ceiling"):
-        figures = [f"{ceilings[split]:.2f}" if split in ceilings else "-" for split in splits]
-        rows.append(("text-only ceiling, F1", figures))
+    for name, label in (
+        ("text_only_ceiling", "text-only ceiling"),
+        ("grounding_bar", "grounding bar"),
+    ):
+        if bars := facts.get(name):
+            figures = [f"{bars[split]:.2f}" if split in bars else "-" for split in splits]
+            rows.append((f"{label}, F1", figures))
     first = max(len(label) for label, _ in rows)
     width = max(len(str(value)) for _, values in rows for value in values) + 2
     for label, values in rows:

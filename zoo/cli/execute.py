@@ -16,6 +16,7 @@ from zoo.data.findings import counted
 from zoo.engines import engine
 from zoo.errors import ConfigError, ZooError
 from zoo.files import sweep
+from zoo.results.overlaps import write_posts
 from zoo.results.store import Store
 from zoo.runs.datasets import Dataset, check_pictures, key_of, load_dataset
 from zoo.runs.environment import cache_folder
@@ -55,6 +56,8 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
     say_notes(todo, console)
     check_pictures({id(job.data): job.data for job in todo}.values())
     check(todo)
+    for data in {job.data.fingerprint: job.data for job in todo}.values():
+        write_posts(store.root, data.fingerprint, data.splits)
     epochs = sum(job.plan.recipe.epochs for job in todo)
     chosen = engine(todo, execution.workers, execution.engine)
     with ConsoleReport(console, len(todo), epochs) as report:

@@ -54,6 +54,7 @@ def command(
     from zoo.files import write_atomic
     from zoo.registry import load_plugin_file, load_plugins
     from zoo.results.leaderboard import leaderboard
+    from zoo.results.overlaps import with_overlaps
     from zoo.results.store import Store
     from zoo.results.writers import render, write
 
@@ -69,7 +70,7 @@ def command(
     for name in datasets:
         if name not in known:
             raise DataError(f"--dataset {name}: no stored run on it{near(name, known)}")
-    tables = leaderboard(runs, all_variants)
+    tables = with_overlaps(leaderboard(runs, all_variants), store.root)
     write(tables, results)
     console = make_console(record=svg is not None)
     for table in tables:

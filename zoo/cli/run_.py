@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 @many("system", "Only this system (any of the registry's). Repeatable.")
 @many("dataset", "Only this dataset. Repeatable.")
 @seeds("Only this seed. Repeatable.")
+@click.option("--tuned", is_flag=True, help="Train with the learning rates of `zoo tune`.")
 @execution()
 def command(
     suite: str | None,
     systems: tuple[str, ...],
     datasets: tuple[str, ...],
     seeds: tuple[int, ...],
+    tuned: bool,
     source: Source,
     execution: Execution,
 ) -> int:
@@ -45,20 +47,26 @@ def command(
     from zoo.runs.job import make_jobs
 
     loaded = load_datasets(plans, source.root, known)
-    jobs = make_jobs(plans, loaded)
     store = execution.store(source.registry)
+    if tuned:
+        from zoo.runs.tuning import tuned as with_tuned_rates
+
+        plans = with_tuned_rates(plans, loaded, store.root)
+    jobs = make_jobs(plans, loaded)
     if execution.dry_run:
         return try_out(jobs, store, console, execution.rerun)
     failed = carry_out(jobs, store, console, execution)
 
     from zoo.results.leaderboard import leaderboard
+    from zoo.results.overlaps import with_overlaps
     from zoo.results.writers import render, write
 
-    for table in leaderboard(store.load_runs(filter(store.complete, jobs)), all=True):
+    shown = leaderboard(store.load_runs(filter(store.complete, jobs)), all=True)
+    for table in with_overlaps(shown, store.root):
         console.print(render(table))
     stored = store.load_runs()
     if stored:
-        write(leaderboard(stored), store.root)
+        write(with_overlaps(leaderboard(stored), store.root), store.root)
         where = f"{store.root}/leaderboard.{{md,csv,tex,json}}"
         console.print(f"all stored runs: {where}", highlight=False, markup=False, soft_wrap=True)
     return 1 if failed else 0

@@ -8,6 +8,7 @@
         short: {recipe.epochs: 2}         # `recipe.…` and `dataset.…`; other paths: the system's
       grid: {aligner.level: [sentence, token], aligner.objective: [nt_xent, info_nce]}
       leave_one_out: [aligner, views.patch]
+      controls: true                    # text only, plain attention, random vectors
       across: {dataset.irrelevant: [0, 0.5]}     # the whole comparison once for each value
 
 ``datasets``, ``seeds``, ``backbone`` and ``recipe`` are by default those of a suite. An
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 
 from zoo.config import tree
 from zoo.config.config import Config, Problems, read_system, unknown
+from zoo.config.controls import NAMES, controls
 from zoo.config.specs import Arm, Comparison, Plan, Recipe, Study, Suite
 from zoo.errors import ConfigError, near
 from zoo.schema import part_of, validated
@@ -122,7 +124,7 @@ def _drafts(config: Config, name: str, node: Node) -> list[Draft]:
     for gone in node.get("leave_one_out") or ():
         where = at("leave_one_out")
         drafts.append(Draft(f"without {gone}", where, (Change(gone, None, where.line),)))
-    if not drafts:
+    if not drafts and not node.get("controls"):
         raise ConfigError(f"{at()}: nothing is compared; add `arms`, `grid` or `leave_one_out`")
     names = [draft.name for draft in drafts]
     problems = [
@@ -133,7 +135,7 @@ def _drafts(config: Config, name: str, node: Node) -> list[Draft]:
     problems += [
         f"{draft.at}: an arm can't be called `{draft.name}`; choose another name"
         for draft in drafts
-        if draft.name in (BASE, "")
+        if draft.name in (BASE, "", *(NAMES if node.get("controls") else ()))
         or draft.name.startswith(f"{BASE} =")
         or not draft.name.isprintable()
     ]
@@ -196,7 +198,7 @@ def _comparison(ground: _Ground, point: Draft, drafts: Sequence[Draft]) -> list[
     base = _plan(ground, point, across)
     names, arms = [BASE], dict[tuple[str, ...], Plan]()
     with Problems() as problems:
-        for draft in drafts:
+        for draft in [*_controls(ground), *drafts]:
             with problems.collected():
                 whole = draft._replace(changes=(*point.changes, *draft.changes))
                 plan = _plan(ground, whole, across)
@@ -210,6 +212,19 @@ def _comparison(ground: _Ground, point: Draft, drafts: Sequence[Draft]) -> list[
                     )
     assert base.arm is not None
     return [replace(base, arm=replace(base.arm, name=" = ".join(names))), *arms.values()]
+
+
+def _controls(ground: _Ground) -> list[Draft]:
+    """The arms that `controls: true` stands for. Raises ConfigError."""
+    config = ground.config
+    if not config.written[ground.name].controls:
+        return []
+    at = place(config.root, ("ablations", ground.name, "controls"))
+    spec = config.spec(ground.base, ground.cells.backbone)
+    return [
+        Draft(name, at, tuple(Change(path, value, at.line) for path, value in changes))
+        for name, changes in controls(config.root, spec, at).items()
+    ]
 
 
 def _plan(ground: _Ground, draft: Draft, across: str) -> Plan:

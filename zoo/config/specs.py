@@ -108,6 +108,7 @@ class Ablation(Strict):
     arms: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] | None = None
     grid: Values | None = None
     leave_one_out: Names | None = None
+    controls: bool = False
     across: Values | None = None
 
 

@@ -27,14 +27,31 @@ COLOURS: tuple[Colour, ...] = (
 )
 """What an object can be coloured; jitter never takes one for another."""
 
+RADII: tuple[float, ...] = (0.2, 0.29, 0.39, 0.5)
+"""What size an object can have, in cells; jitter never takes one for another."""
+
+SIDE = 3
+"""Cells a row and a column; an object lies in a cell of its own."""
+
 _FINE = 3  # drawn this many times larger and reduced, for smooth edges
 
 
 class Thing(NamedTuple):
-    """An object to draw: an entity type, or None for a distractor, and an index of COLOURS."""
+    """An object to draw.
+
+    Args:
+        family: an entity type, or None for a distractor.
+        shape: an index of the family's shapes, or of ``DISTRACTORS``.
+        colour: an index of ``COLOURS``.
+        cell: 0 to 8, row by row.
+        size: an index of ``RADII``; None where sizes are not told apart: all are about as large.
+    """
 
     family: str | None
+    shape: int
     colour: int
+    cell: int
+    size: int | None = None
 
 
 def _wheel(points: int, *radii: float) -> tuple[Point, ...]:
@@ -87,28 +104,45 @@ DISTRACTORS: tuple[Shape, ...] = (
 )
 
 
-def draw(things: Sequence[Thing], size: int, rng: Random) -> bytes:
-    """A PNG of ``size`` x ``size`` pixels with at most nine things, each in a cell of its own.
+NOUNS: dict[str | None, tuple[str, ...]] = {
+    "PER": ("disc", "egg", "ring"),
+    "LOC": ("hill", "ridge", "slope"),
+    "ORG": ("block", "tower", "hall"),
+    "MISC": ("star", "spark", "cross"),
+    None: ("post", "fence", "dot", "bird"),
+}
+"""What a caption calls the shapes."""
 
-    Place, pose, size, exact colour and background come from ``rng`` alone.
+
+def shapes_of(family: str | None) -> tuple[Shape, ...]:
+    return DISTRACTORS if family is None else FAMILIES[family]
+
+
+def draw(things: Sequence[Thing], size: int, rng: Random) -> bytes:
+    """A BMP of ``size`` x ``size`` pixels. Things must lie in different cells.
+
+    Pose, the exact place in the cell, the exact size and colour, and the background come from
+    ``rng`` alone.
     """
     side = size * _FINE
     shade = rng.randint(205, 250)
     background = tuple(min(255, shade + rng.randint(-8, 8)) for _ in range(3))
     canvas = Image.new("RGB", (side, side), background)
     pen = ImageDraw.Draw(canvas)
-    cell = side / 3
-    for thing, place in zip(things, rng.sample(range(9), len(things)), strict=True):
-        shapes = DISTRACTORS if thing.family is None else FAMILIES[thing.family]
-        radius = cell * rng.uniform(0.38, 0.48)
-        x = cell * (place % 3 + 0.5 + rng.uniform(-0.06, 0.06))
-        y = cell * (place // 3 + 0.5 + rng.uniform(-0.06, 0.06))
+    cell = side / SIDE
+    for thing in things:
+        if thing.size is None:
+            radius = cell * rng.uniform(0.38, 0.48)
+        else:
+            radius = cell * RADII[thing.size] * rng.uniform(0.93, 1.07)
+        x = cell * (thing.cell % SIDE + 0.5 + rng.uniform(-0.06, 0.06))
+        y = cell * (thing.cell // SIDE + 0.5 + rng.uniform(-0.06, 0.06))
         turn = math.radians(rng.uniform(-15, 15))
         sine, cosine = radius * math.sin(turn), radius * math.cos(turn)
         colour = tuple(max(0, min(255, c + rng.randint(-14, 14))) for c in COLOURS[thing.colour])
-        for polygon, filled in rng.choice(shapes):
+        for polygon, filled in shapes_of(thing.family)[thing.shape]:
             points = [(x + cosine * a - sine * b, y + sine * a + cosine * b) for a, b in polygon]
             pen.polygon(points, fill=colour if filled else background)
     buffer = io.BytesIO()
-    canvas.reduce(_FINE).save(buffer, "PNG", compress_level=1)
+    canvas.reduce(_FINE).save(buffer, "BMP")  # written fast, and the same by every version
     return buffer.getvalue()

@@ -36,6 +36,16 @@ def stats(splits: Splits, *, decode: bool = False) -> dict[str, SplitStats]:
     return {split: _stats(samples, decode) for split, samples in splits.items()}
 
 
+def differing(one: Splits, two: Splits) -> dict[str, int]:
+    """By split, the entities that stand in one of two readings of the same sentences alone."""
+    return {
+        split: sum(
+            len(set(a.entities) ^ set(b.entities)) for a, b in zip(samples, two[split], strict=True)
+        )
+        for split, samples in one.items()
+    }
+
+
 def _stats(samples: Sequence[Sample], decode: bool) -> SplitStats:
     entities = [entity for sample in samples for entity in sample.entities]
     pictures = [sample.picture for sample in samples if sample.picture]

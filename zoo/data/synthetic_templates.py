@@ -203,6 +203,14 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 """Names that bear one type only."""
 
+UNSEEN: dict[str, tuple[str, ...]] = {
+    "PER": ("Angela Watson", "Emma Davis", "Serena Reno", "Freddie Williams", "Jean Mercury"),
+    "LOC": ("New Africa", "South York", "Los Aires", "Hyde Angeles", "Buenos Park"),
+    "ORG": ("Air Madrid", "Real United", "Deutsche Cross", "Manchester Bank", "Red France"),
+    "MISC": ("Super Wars", "Star Bowl", "Mona Wars", "Game of Lisa", "Super Thrones"),
+}
+"""Names of one type that training never holds, made of words of its names of that type."""
+
 AMBIGUOUS: dict[str, tuple[str, str]] = {
     "Washington": ("PER", "LOC"),
     "Jordan": ("PER", "LOC"),

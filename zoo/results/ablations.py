@@ -98,12 +98,16 @@ def _table(
             made, holm([each.p if each else None for each in found]), strict=True
         )
     ]
-    ceilings = [c for run in runs if (c := run.record.text_only_ceiling) is not None]
+    bars = {
+        name: str(stated[0])
+        for name in ("text_only_ceiling", "grounding_bar")
+        if (stated := [v for run in runs if (v := getattr(run.record, name)) is not None])
+    }
     return tabulate(
         title,
         columns.with_metrics(COLUMNS, columns.metric_columns()),
         rows,
-        {**facts, **({"text_only_ceiling": str(ceilings[0])} if ceilings else {})},
+        {**facts, **bars},
         [
             *notes(facts["fingerprint"], runs),
             *([f"With -o {facts['overrides']}."] if "overrides" in facts else []),

@@ -132,6 +132,8 @@ def notes(fingerprint: str, runs: Sequence[Run]) -> list[str]:
         "from the epoch that was best on dev."
     )
     answer += [f"Text-only ceiling: {ceiling:.2f} F1." for ceiling in ceilings]
+    bars = sorted({bar for each in records if (bar := each.grounding_bar) is not None})
+    answer += [f"Grounding bar: {bar:.2f} F1." for bar in bars]
     answer += dict.fromkeys(note for each in records for note in each.notes)
     if len({pools.Environment.of(run) for run in runs if run.record.kind == "run"}) > 1:
         answer.append(pools.NOTE)

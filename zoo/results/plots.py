@@ -44,6 +44,7 @@ class Panel:
     arms: list[str] = field(default_factory=list)
     bars: dict[str, dict[str, Spread]] = field(default_factory=dict)
     ceilings: dict[str, float] = field(default_factory=dict)
+    grounding: dict[str, float] = field(default_factory=dict)
 
     @property
     def width(self) -> float:
@@ -118,6 +119,8 @@ def _panels(tables: Sequence[Table]) -> list[Panel]:
         series = panel.bars.setdefault(across, {})
         if "text_only_ceiling" in table.facts:
             panel.ceilings[across] = float(table.facts["text_only_ceiling"])
+        if "grounding_bar" in table.facts:
+            panel.grounding[across] = float(table.facts["grounding_bar"])
         keys = [column.key for column in table.columns]
         for row in table.rows:
             cells = dict(zip(keys, row, strict=True))
@@ -150,12 +153,16 @@ def _draw(ax: Axes, panel: Panel) -> None:
             error_kw={"elinewidth": 0.9, "capsize": 2.0, "ecolor": "black"},
             label=across or None,
         )
-    equal = len(set(panel.ceilings.values())) == 1
-    for i, (across, ceiling) in enumerate(panel.ceilings.items()):
-        if i == 0 or not equal:
-            label = "text-only ceiling" if equal else f"text-only ceiling, {across}"
-            colour = CEILING if equal else shades[list(panel.bars).index(across)]
-            ax.axhline(ceiling, color=colour, linestyle="--", linewidth=1.0, label=label)
+    for title, style, bars in (
+        ("text-only ceiling", "--", panel.ceilings),
+        ("grounding bar", ":", panel.grounding),
+    ):
+        equal = len(set(bars.values())) == 1
+        for i, (across, bar) in enumerate(bars.items()):
+            if i == 0 or not equal:
+                label = title if equal else f"{title}, {across}"
+                colour = CEILING if equal else shades[list(panel.bars).index(across)]
+                ax.axhline(bar, color=colour, linestyle=style, linewidth=1.0, label=label)
     ax.set_title(panel.title, parse_math=False)
     ax.set_xlim(-0.6, len(panel.arms) - 0.4)
     narrow = (panel.width - MARGIN) / len(panel.arms) / 0.07  # characters that fit below a bar
@@ -175,7 +182,9 @@ def _lines(arm: str) -> list[str]:
 def _limits(panels: Sequence[Panel]) -> tuple[float, float, float]:
     """The axis: cut at a round number below bars and ceilings, and above them; its steps."""
     spreads = [f1 for panel in panels for bars in panel.bars.values() for f1 in bars.values()]
-    ceilings = [ceiling for panel in panels for ceiling in panel.ceilings.values()]
+    ceilings = [
+        bar for panel in panels for bar in (*panel.ceilings.values(), *panel.grounding.values())
+    ]
     if not spreads:
         return 0.0, 100.0, 20.0
     low = min([*(f1.mean - (f1.sd or 0.0) for f1 in spreads), *ceilings])

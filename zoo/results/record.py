@@ -89,6 +89,8 @@ class RunRecord(_Strict):
         sentences: of each split.
         best_epoch: from 1; the epoch with the best dev F1, whose weights were kept.
         text_only_ceiling: percent F1 that no system without pictures can expect to pass.
+        grounding_bar: percent F1 that no system can expect to pass that reads the words and counts
+            the objects in the picture, and does not know which belongs to which name.
         text_only: whether the system sees no view.
         arm: the ablation and the arm that the run was made for, as in ``noise: without aligner``.
         notes: what a reader of the numbers must know about the data and the encoders.
@@ -131,6 +133,7 @@ class RunRecord(_Strict):
     speed: Speed | None = None
     parameters: Parameters | None = None
     text_only_ceiling: float | None = None
+    grounding_bar: float | None = None
     text_only: bool | None = None
     cites: str | None = None
     withheld: bool = False

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from zoo.config.specs import Plan
 
 
+BARS = ("text_only_ceiling", "grounding_bar")
+"""What a reader of made data may state of its splits; see :class:`zoo.parts.Reader`."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A dataset as read, with what its reader states about it."""
@@ -33,6 +37,7 @@ class Dataset:
     fingerprint: str
     tags: Reading | None
     ceiling: float | None
+    bar: float | None = None
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -93,13 +98,15 @@ def load_dataset(name: str, part: PartSpec, root: Path) -> Dataset:
         splits = read_data(part, root)
         if problems := untrainable(splits):
             raise DataError(*problems)
-        ceiling = getattr(reader(part, root), "text_only_ceiling", None)
+        made = reader(part, root)
+        ceiling, bar = (getattr(made, each, None) for each in BARS)
         return Dataset(
             name,
             splits,
             fingerprint(splits, cache_folder()),
             part.settings.get("tags"),
             100 * ceiling() if ceiling else None,
+            100 * bar() if bar else None,
             tuple(notes(splits)),
         )
     except (DataError, ConfigError) as error:

@@ -87,6 +87,7 @@ class Job:
             "overrides": list(plan.overrides),
             "tags": self.data.tags,
             "text_only_ceiling": self.data.ceiling,
+            "grounding_bar": self.data.bar,
             "cites": ", ".join(plan.system.cites) or None,
         }
 

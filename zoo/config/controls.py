@@ -1,0 +1,70 @@
+"""The controls of a multimodal system: what its score is to be compared with.
+
+- ``text only``: the same system without views, and without context behind the sentence.
+- ``plain attention``: the same encoders and decoder with one cross-attention between them, and no
+  aligner or objective.
+- ``random vectors``: the same system with fixed random vectors, drawn once a picture, in place of
+  the features of every view.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.config import tree
+from zoo.errors import ConfigError
+from zoo.schema import SystemSpec
+from zoo.yaml import Node, Place
+
+TEXT_ONLY, ATTENTION, RANDOM = NAMES = ("text only", "plain attention", "random vectors")
+
+Changes = list[tuple[str, Any]]
+"""Paths inside the system, and what they get."""
+
+
+def controls(root: Node, spec: SystemSpec, at: Place) -> dict[str, Changes]:
+    """By name, what makes each control out of a system; those that it can have.
+
+    Raises:
+        ConfigError: the system has neither views nor context, so that there is none.
+    """
+    found: dict[str, Changes] = {}
+    context: Changes = []
+    if spec.text is not None and spec.text.settings.get("context"):
+        context = [("text.context", None)]
+    if spec.views or context:
+        found[TEXT_ONLY] = [*([("views", None)] if spec.views else []), *context]
+    if spec.views:
+        level = getattr(spec.decoder.cls, "classifies", "token")
+        gone = [slot for slot in ("aligner", "fuser", "objective") if getattr(spec, slot)]
+        plain = _node({"part": "cross_attention", "level": level}, at)
+        found[ATTENTION] = [*((slot, None) for slot in gone), ("fuser", plain)]
+        written = tree.system(root, spec.name, spec.backbone)["views"]
+        found[RANDOM] = [
+            (
+                f"views.{view}",
+                _node(
+                    {
+                        "part": "random_vectors",
+                        "encoder": written[view].copy(["frozen"]),
+                        "of": sees,
+                    },
+                    at,
+                ),
+            )
+            for view, part in spec.views.items()
+            for (sees,) in [part.cls.sees_of(part.settings)]  # type: ignore[attr-defined]
+        ]
+    if not found:
+        raise ConfigError(
+            f"{at}: {spec.name} has neither views nor context, so it has no controls; name "
+            "multimodal systems as `base`"
+        )
+    return found
+
+
+def _node(items: dict[str, Any], at: Place) -> Node:
+    node = Node()
+    for key, value in items.items():
+        node.put(key, value, Place((*at.path, key), at.line))
+    return node

@@ -54,8 +54,10 @@ def command(
     from zoo.files import write_atomic
     from zoo.registry import load_plugin_file, load_plugins
     from zoo.results.leaderboard import leaderboard
+    from zoo.results.statistics import Statistics
     from zoo.results.store import Store
-    from zoo.results.writers import render, write
+    from zoo.results.terminal import render
+    from zoo.results.writers import write
 
     load_plugins()
     for plugin in plugins:
@@ -69,7 +71,9 @@ def command(
     for name in datasets:
         if name not in known:
             raise DataError(f"--dataset {name}: no stored run on it{near(name, known)}")
-    tables = leaderboard(runs, all_variants)
+    statistics = Statistics(results)
+    tables = leaderboard(runs, all_variants, statistics)
+    statistics.save()
     write(tables, results)
     console = make_console(record=svg is not None)
     for table in tables:

@@ -52,13 +52,18 @@ def command(
     failed = carry_out(jobs, store, console, execution)
 
     from zoo.results.leaderboard import leaderboard
-    from zoo.results.writers import render, write
+    from zoo.results.statistics import Statistics
+    from zoo.results.terminal import render
+    from zoo.results.writers import write
 
-    for table in leaderboard(store.load_runs(filter(store.complete, jobs)), all=True):
+    statistics = Statistics(store.root)
+    made = store.load_runs(filter(store.complete, jobs))
+    for table in leaderboard(made, all=True, statistics=statistics):
         console.print(render(table))
     stored = store.load_runs()
     if stored:
-        write(leaderboard(stored), store.root)
+        write(leaderboard(stored, statistics=statistics), store.root)
+        statistics.save()
         where = f"{store.root}/leaderboard.{{md,csv,tex,json}}"
         console.print(f"all stored runs: {where}", highlight=False, markup=False, soft_wrap=True)
     return 1 if failed else 0

@@ -28,7 +28,8 @@ class Scores:
 
     ``per_type`` and ``per_language`` hold the same for each type and each language; a language's
     scores have their types too. ``metrics`` holds the values of those entries of :data:`METRICS`
-    that don't follow from the counts.
+    that don't follow from the counts. ``parts`` holds scores by width in words and by whether the
+    name was seen in training, where they are computed from stored predictions.
     """
 
     gold: int
@@ -37,6 +38,7 @@ class Scores:
     per_type: Mapping[str, Scores] = field(default_factory=dict)
     per_language: Mapping[str, Scores] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict, compare=False)
+    parts: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict, compare=False)
 
     @property
     def precision(self) -> float:
@@ -68,6 +70,11 @@ class Scores:
         for name, parts in (("per_type", self.per_type), ("per_language", self.per_language)):
             if parts:
                 answer[name] = {key: part.as_dict() for key, part in parts.items()}
+        if self.parts:
+            answer["parts"] = {
+                by: {key: part.as_dict() for key, part in parts.items()}
+                for by, parts in self.parts.items()
+            }
         return answer
 
     @classmethod
@@ -93,12 +100,23 @@ class Scores:
             if not isinstance(part, Mapping):
                 raise ValueError(f"`{name}` of scores must be a mapping, not {part!r}")
             parts[name] = {key: cls.from_dict(value) for key, value in part.items()}
+        further = data.get("parts", {})
+        if not isinstance(further, Mapping) or not all(
+            isinstance(part, Mapping) for part in further.values()
+        ):
+            raise ValueError(f"`parts` of scores must be a mapping of mappings, not {further!r}")
+        split = {
+            by: {key: cls.from_dict(value) for key, value in part.items()}
+            for by, part in further.items()
+        }
         metrics = {name: data[name] for name in data if name not in _KEYS}
         for name, value in metrics.items():
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"`{name}` of scores must be a finite number, not {value!r}")
         per_type, per_language = parts["per_type"], parts["per_language"]
-        return cls(**counts, per_type=per_type, per_language=per_language, metrics=metrics)
+        return cls(
+            **counts, per_type=per_type, per_language=per_language, metrics=metrics, parts=split
+        )
 
 
 Sentences = Sequence[Sequence[Entity]]
@@ -115,7 +133,7 @@ function of the gold and the predicted entities, sentence by sentence in the sam
 EXACT = dict(METRICS)
 """Those that follow from the counts, and are therefore there for each type and language too."""
 
-_KEYS = {*EXACT, "gold", "predicted", "correct", "per_type", "per_language"}
+_KEYS = {*EXACT, "gold", "predicted", "correct", "per_type", "per_language", "parts"}
 
 
 def further_metrics(

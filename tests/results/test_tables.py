@@ -219,7 +219,8 @@ def test_csv_holds_full_precision() -> None:
 
 def test_latex_is_escaped() -> None:
     text = to_latex([TABLE])
-    assert r"\caption{50\% of\_mini. Tags read: lenient.}" in text
+    assert r"\caption{50\% of\_mini}" in text
+    assert r"\parbox{\linewidth}{\scriptsize Tags read: lenient.}" in text
     assert r"\begin{tabular}{lrrr}" in text
     assert r"a\textbar{}b\_c & 3 & 82.50 $\pm$ 0.31 & 22.71 \\" in text
     assert r"{[}x] \& {*}y{*} & 1 & 0.33 $\pm$ -- & -- \\" in text
@@ -232,9 +233,7 @@ def test_no_special_character_reaches_latex_bare(name: str) -> None:
     text = to_latex([Table("t", [Column("a", "a", paper=True)], [[name]])])
     body = text.split("\\midrule\n")[1].split(" \\\\\n\\bottomrule")[0]
     assert "\n" not in body
-    body = body.removeprefix(r"{\raggedright ").removesuffix(r"\par}")  # of a long name
     for command in (
-        r"\allowbreak{}",
         *(rf"\text{word}{{}}" for word in ("backslash", "asciitilde", "asciicircum", "bar")),
         *(r"\textless{}", r"\textgreater{}", r"$\pm$", r"$\Delta$", "{[}", "{*}"),
         *("\\" + character for character in "&%$#_{}"),

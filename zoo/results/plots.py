@@ -166,9 +166,11 @@ def _draw(left: Axes, right: Axes, panel: Panel) -> None:
     if panel.margin is not None:
         right.axvspan(-panel.margin, panel.margin, color="#ececec", zorder=0, linewidth=0,
                       label=f"± {panel.margin:g} F1")  # fmt: skip
-    right.plot([], [], "|", color="black", markersize=8, label="mean; dots: seeds")
-    right.plot([], [], "-", color="black", linewidth=1.2, label="95 % interval")
-    if any(_no_interval(cells) for rows in panel.rows.values() for cells in rows.values()):
+    left.plot([], [], "|", color="black", markersize=8, label="mean; dots: seeds")
+    every = [cells for rows in panel.rows.values() for cells in rows.values()]
+    if any(cells.get("interval") is not None for cells in every):
+        right.plot([], [], "-", color="black", linewidth=1.2, label="95 % interval")
+    if any(map(_no_interval, every)):
         right.plot([], [], "o", color="black", markersize=4.5, markerfacecolor="white",
                    label="one seed: no interval")  # fmt: skip
     left.set_title(panel.title, parse_math=False, loc="left")

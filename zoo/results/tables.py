@@ -128,6 +128,9 @@ class Column:
             return f"{value.place}{'=' * value.shared} ({value.best}–{value.worst})"
         if isinstance(value, tuple):
             return " ".join(map(self.show, value))
+        least = 10**-self.digits
+        if self.digits >= 4 and 0 < value * self.scale < least:  # a p, which is never 0
+            return f"< {least:.{self.digits}f}"
         number = round(value * self.scale, self.digits) + 0.0  # no -0.00
         shown = f"{number:+,.{self.digits}f}" if self.sign else f"{number:,.{self.digits}f}"
         return shown.replace("-", MINUS)

@@ -145,31 +145,34 @@ def _stored(name: str, runs: Sequence[Run], dataset: str | None, suite: str | No
 
 def _several(name: str, variants: Mapping[str, RunRecord]) -> str:
     """Which variants a name may mean, by what tells them apart, and how to choose one."""
-    ways = []
-    for option in ("dataset", "suite"):
-        values = sorted({str(v) for each in variants.values() if (v := getattr(each, option))})
-        if len(values) > 1:
-            ways.append(f"--{option} {'|'.join(values)}")
-    size = next(
-        n for n in range(LEAST_ID, 65) if len({key[:n] for key in variants}) == len(variants)
-    )
     facts = {
         key: {
             "": record.dataset,
             "suite ": record.suite,
             "backbone ": record.backbone,
             "recipe ": record.recipe,
-            "-o ": " -o ".join(record.overrides) or None,
+            "-o ": " -o ".join(record.overrides),
             "precision ": record.precision,
             "harness ": record.harness,
             "made ": record.started.date().isoformat(),
         }
         for key, record in variants.items()
     }
-    names = next(iter(facts.values()))
-    telling = [word for word in names if len({str(each[word]) for each in facts.values()}) > 1]
+    telling: list[str] = []  # the first facts that tell all of them apart
+    for word in next(iter(facts.values())):
+        apart = {tuple(each[w] for w in telling) for each in facts.values()}
+        if len(apart) < len(variants) and len({each[word] for each in facts.values()}) > 1:
+            telling.append(word)
+    ways = []
+    for word, option in (("", "dataset"), ("suite ", "suite")):
+        if word in telling:
+            values = sorted({str(each[word]) for each in facts.values() if each[word]})
+            ways.append(f"--{option} {'|'.join(values)}")
+    size = next(
+        n for n in range(LEAST_ID, 65) if len({key[:n] for key in variants}) == len(variants)
+    )
     told = "; ".join(
-        " ".join([key[:size], ", ".join(f"{w}{each[w]}" for w in telling if each[w] is not None)])
+        f"{key[:size]} ({', '.join(f'{w}{each[w]}' for w in telling if each[w]) or 'as it is'})"
         for key, each in sorted(facts.items())
     )
     choose = f"choose with {' or '.join(ways)}, or give" if ways else "give"
@@ -205,6 +208,7 @@ def compare_sides(a: Side, b: Side, margin: float, by: Sequence[str] = ()) -> di
     same = a.runs.keys() == b.runs.keys() and bool(a.facts and b.facts)
     tables: dict[str, Keep | None] = {"all": None, **_parts([a.runs, b.runs], by)}
     rows: list[dict[str, Any]] = []
+    sentences = len(next(iter(a.runs.values())))
     for name, keep in tables.items():
         left, right = counts(a.runs, b.runs, keep=keep)
         found = interval(left, right, same_seeds=same)
@@ -212,7 +216,8 @@ def compare_sides(a: Side, b: Side, margin: float, by: Sequence[str] = ()) -> di
         rows.append(
             {
                 "name": name,
-                "sentences": left.shape[1],
+                "sentences": sentences,
+                "samples": left.shape[1],
                 "gold": int(left[0, :, 0].sum()),
                 "f1": f1,
                 "delta": f1[1] - f1[0],
@@ -290,6 +295,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines += [
         "",
         f"test set       {found['sentences']:,} sentences, {found['gold']:,} gold entities",
+        *(
+            [f"pictures       shared: {found['samples']:,} samples"]
+            if found["samples"] < found["sentences"]
+            else []
+        ),
         f"F1             A {one:.2f}, B {two:.2f}",
     ]
     if "why_not" in found:

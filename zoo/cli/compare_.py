@@ -71,7 +71,7 @@ def command(
     more seeds of both, the interval speaks of the systems: other seeds, other sentences. The p of
     these runs speaks of the trained models alone.
     """
-    sides = _sides((a, b), dataset, suite, results)
+    sides = find_sides((a, b), dataset, suite, results)
     found = compare_sides(*sides, margin, by)
     if as_json:
         import json
@@ -81,7 +81,7 @@ def command(
         click.echo("\n".join(_lines(found)))
 
 
-def _sides(
+def find_sides(
     names: tuple[str, str], dataset: str | None, suite: str | None, results: Path
 ) -> tuple[Side, Side]:
     """Raises ConfigError or DataError, one line, where a name does not say which runs are meant."""

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("crf", "padding", "scoring", "startup", "systems", "train_step")
+NAMES = ("crf", "padding", "scoring", "startup", "statistics", "systems", "train_step")
 
 
 @pytest.fixture(autouse=True)

@@ -187,6 +187,8 @@ def statistical_notes(found: Standings, shown: str) -> list[str]:
         shown: the differences over which the detectable one is a median.
     """
     if not any(standing.interval for standing in found.rows):
+        if found.few:
+            return ["Too few sentences with entities for intervals and ranks; ten are needed."]
         return ["Intervals and ranks take two seeds of a system; one seed says nothing about it."]
     answer = [
         "95 % interval: other seeds and other sentences. Rank, with its 95 % interval; =: shared "

@@ -55,12 +55,20 @@ class Same(NamedTuple):
 
 @dataclass(frozen=True)
 class Standings:
-    """Of a table: its rows, what it can separate (F1 points), and systems against themselves."""
+    """Of a table.
+
+    Args:
+        detectable: what it can separate, in F1 points; None: a single system.
+        same: systems against themselves; None: too few seeds.
+        pictures: how many samples there are, where sentences that share a picture count as one.
+        few: whether there are seeds enough for intervals, and too few sentences.
+    """
 
     rows: Sequence[Standing]
     detectable: float | None = None
     same: Same | None = None
     pictures: int | None = None
+    few: bool = False
 
 
 class Difference(NamedTuple):
@@ -108,7 +116,9 @@ class Statistics:
             answer[i] = Standing(
                 Range(*interval) if interval else None, Place(*rank) if rank else None
             )
-        return Standings(answer, data["detectable"], self._same(rows, known), data["pictures"])
+        few = not any(standing.interval for standing in answer)
+        same = self._same(rows, known)
+        return Standings(answer, data["detectable"], same, data["pictures"], few)
 
     def _same(self, rows: Sequence[Sequence[Run]], known: Sequence[int]) -> Same | None:
         several = [i for i in known if len(rows[i]) >= 4]

@@ -101,7 +101,7 @@ def folders(root: Path) -> dict[str, int]:
     return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in found}
 
 
-SCORE = re.compile(r"\d\.\d\d ± \d")
+SCORE = re.compile(r"\d\.\d\d ± ")
 
 
 def content(root: Path) -> dict[str, object]:

@@ -84,39 +84,38 @@ class Scores:
         Raises:
             ValueError: a count is missing, or a metric is no finite number.
         """
-        if not isinstance(data, Mapping):
+        # Called for every type of every stored run, so the usual case is made quick.
+        if type(data) is not dict:
             raise ValueError(f"scores must be a mapping, not {type(data).__name__}")
-        counts: dict[str, int] = {}
-        for name in ("gold", "predicted", "correct"):
-            count = data.get(name)
+        counts: list[Any] = [data.get(name) for name in _COUNTS]
+        for name, count in zip(_COUNTS, counts, strict=True):
             if type(count) is not int or count < 0:
                 raise ValueError(f"scores need a count `{name}`, 0 or more, not {count!r}")
-            counts[name] = count
-        if counts["correct"] > min(counts.values()):
+        if counts[2] > min(counts):
             raise ValueError("scores can't have more correct than gold or predicted entities")
-        parts: dict[str, dict[str, Scores]] = {}
+        parts = list[dict[str, Scores]]()
         for name in ("per_type", "per_language"):
-            part = data.get(name, {})
-            if not isinstance(part, Mapping):
+            part = data.get(name, _NONE)
+            if type(part) is not dict:
                 raise ValueError(f"`{name}` of scores must be a mapping, not {part!r}")
-            parts[name] = {key: cls.from_dict(value) for key, value in part.items()}
-        further = data.get("parts", {})
-        if not isinstance(further, Mapping) or not all(
-            isinstance(part, Mapping) for part in further.values()
-        ):
-            raise ValueError(f"`parts` of scores must be a mapping of mappings, not {further!r}")
-        split = {
-            by: {key: cls.from_dict(value) for key, value in part.items()}
-            for by, part in further.items()
-        }
+            parts.append({key: cls.from_dict(value) for key, value in part.items()})
         metrics = {name: data[name] for name in data if name not in _KEYS}
         for name, value in metrics.items():
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"`{name}` of scores must be a finite number, not {value!r}")
-        per_type, per_language = parts["per_type"], parts["per_language"]
-        return cls(
-            **counts, per_type=per_type, per_language=per_language, metrics=metrics, parts=split
-        )
+        gold, predicted, correct = counts
+        per_type, per_language = parts
+        further = {} if "parts" not in data else cls._parts(data["parts"])
+        return cls(gold, predicted, correct, per_type, per_language, metrics, further)
+
+    @classmethod
+    def _parts(cls, data: Any) -> dict[str, dict[str, Scores]]:
+        if type(data) is not dict or not all(type(part) is dict for part in data.values()):
+            raise ValueError(f"`parts` of scores must be a mapping of mappings, not {data!r}")
+        return {
+            by: {key: cls.from_dict(value) for key, value in part.items()}
+            for by, part in data.items()
+        }
 
 
 Sentences = Sequence[Sequence[Entity]]
@@ -133,7 +132,9 @@ function of the gold and the predicted entities, sentence by sentence in the sam
 EXACT = dict(METRICS)
 """Those that follow from the counts, and are therefore there for each type and language too."""
 
-_KEYS = {*EXACT, "gold", "predicted", "correct", "per_type", "per_language", "parts"}
+_COUNTS = ("gold", "predicted", "correct")
+_KEYS = {*EXACT, *_COUNTS, "per_type", "per_language", "parts"}
+_NONE: dict[str, Any] = {}
 
 
 def further_metrics(

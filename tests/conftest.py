@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.warm import Warm
+
 ROOT = Path(__file__).parents[1]
 
 REGISTRY = """\
@@ -57,13 +59,32 @@ def registry(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Callable[[], Warm]]:
+    """The process that command lines are forked from; it begins when it is first asked for."""
+    started: list[Warm] = []
+
+    def get() -> Warm:
+        if not started:
+            started.append(Warm())
+        return started[0]
+
+    yield get
+    for each in started:
+        each.end()
+
+
 @pytest.fixture
-def zoo(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command line as a subprocess, in the test's own folder, without ZOO_DATA."""
+def zoo(
+    tmp_path: Path, warm: Callable[[], Warm]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line as a process of its own, in the test's own folder, without ZOO_DATA."""
 
     def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
         clean = {k: v for k, v in os.environ.items() if k != "ZOO_DATA"}
         clean |= {"ZOO_CACHE": str(tmp_path / "cache"), "COLUMNS": "200", **env}
+        if not any(name.startswith(("HF_", "PYTHON", "OMP_")) for name in env):
+            return warm().run(args, tmp_path, clean, timeout=240)
         return subprocess.run(
             [sys.executable, "-c", "from zoo.cli import main; main()", *args],
             cwd=tmp_path,

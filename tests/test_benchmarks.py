@@ -12,7 +12,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("crf", "padding", "scoring", "startup", "statistics", "systems", "train_step")
+NAMES = ("crf", "padding", "predict", "scoring", "startup", "statistics", "systems", "train_step")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_every_benchmark_is_listed(program: ModuleType) -> None:
     assert files - not_timed == set(program.NAMES) == set(NAMES)
 
 
-LONG = ("systems", "padding", "train_step")
+LONG = ("predict", "systems", "padding", "train_step")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """The shipped registry; what its ``paper`` backbone takes from the hub is small and local."""
+    """The shipped registry; what its ``paper`` backbones take from the hub is small and local."""
     from transformers import (
         BertConfig,
         BertModel,
@@ -67,7 +67,11 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Config:
         "grid.size": 64,
         "patch.model": clip,
     }
-    return read(REGISTRY, [f"backbones.paper.{key}={value}" for key, value in overrides.items()])
+    papers = [name for name in read(REGISTRY).backbones if name.startswith("paper")]
+    return read(
+        REGISTRY,
+        [f"backbones.{name}.{key}={value}" for name in papers for key, value in overrides.items()],
+    )
 
 
 @pytest.fixture(scope="session")

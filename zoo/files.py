@@ -31,6 +31,13 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     sync(path.parent)
 
 
+def cache_folder() -> Path:
+    """Where features of frozen encoders are kept: ``ZOO_CACHE``, else the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("ZOO_CACHE") or user_cache_path("mner-zoo"))
+
+
 def sync(path: Path) -> None:
     """Have the system put a file, or a folder's list of names, on the disk now."""
     if path.is_dir() and os.name == "nt":

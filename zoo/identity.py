@@ -217,7 +217,7 @@ _PLACE = re.compile(r"__[0-9a-f]{8}$")
 """What the name of a plug-in file's module tells of its folder."""
 
 _ZOO = Path(__file__).parent.parent
-_PART_PACKAGES = ("zoo.encoders", "zoo.aligners", "zoo.fusers", "zoo.decoders")
+_PART_PACKAGES = ("zoo.blocks", "zoo.encoders", "zoo.aligners", "zoo.fusers", "zoo.decoders")
 
 
 def sources(parts: Iterable[Any]) -> str:

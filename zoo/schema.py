@@ -231,9 +231,15 @@ def validated(kind: Any, node: Any, at: Place, context: Any = None) -> Any:
         ConfigError: one line for each mistake, with its path, file and line.
     """
     try:
-        return TypeAdapter(kind).validate_python(node, context=context)
+        return _adapter(kind).validate_python(node, context=context)
     except ValidationError as error:
         raise ConfigError(*_told(error, node, at)) from None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Made once a type: that takes longer than to validate with it."""
+    return TypeAdapter(kind)
 
 
 def _told(error: ValidationError, root: Any, start: Place) -> list[str]:
@@ -314,6 +320,7 @@ def model(cls: type, kind: str = "decoder") -> type[Strict]:
     return create_model(cls.__name__, __base__=Strict, **fields)
 
 
+@cache
 def part_of(kind: str | None) -> Any:
     """The type of a part of a kind, ``{part: NAME, …}``; None: of any kind of encoder."""
     return Annotated[PartSpec, PlainValidator(partial(_part, kind))]

@@ -353,6 +353,7 @@ def test_a_run_that_fails_leaves_the_others(registry: Path, odd: list[str], use:
     assert "8 runs: 6 of 8 already done, 2 to do" in out
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(registry: Path, odd: list[str], use: Use) -> None:
     """The tables are, times aside, those of a run that nothing disturbed."""
     folder = registry.parent

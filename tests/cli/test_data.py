@@ -162,7 +162,7 @@ def test_unknown_names_have_near_matches(datasets, verb):
 
 def test_broken_data_is_a_line_a_problem_and_the_others_are_shown(zoo, datasets):
     (datasets.parent / "tweets" / "dev.txt").write_text("Bob\tPER\n", encoding="utf-8")
-    (datasets.parent / "odd" / "test.jsonl").unlink()
+    (datasets.parent / "odd" / "train.jsonl").unlink()
     done = zoo("data", "check")
     assert done.returncode == 2
     assert done.stdout.startswith("mini")
@@ -170,7 +170,7 @@ def test_broken_data_is_a_line_a_problem_and_the_others_are_shown(zoo, datasets)
     file = datasets.resolve().parent / "tweets" / "dev.txt"
     assert tweets.startswith(f"zoo: dataset tweets: {file}:1: unknown tag `PER`")
     assert odd.startswith(
-        f"zoo: dataset odd: {datasets.resolve().parent / 'odd'}: no file for test"
+        f"zoo: dataset odd: {datasets.resolve().parent / 'odd'}: no file for train"
     )
 
 

@@ -26,6 +26,8 @@ from zoo.types import Entity, Sample
 FILES = [
     "config.yaml",
     "history.csv",
+    "learnt.json",
+    "model.json",
     "model.safetensors",
     "predictions.dev.jsonl",
     "predictions.test.jsonl",
@@ -528,6 +530,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_an_interrupted_run_is_made_by_the_same_command(
     broken: Path, use: Use, how: signal.Signals

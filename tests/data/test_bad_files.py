@@ -212,11 +212,11 @@ def test_missing_files(tmp_path):
     reader = bio(tmp_path, captions="captions.txt")
     assert message(reader).startswith(f"{tmp_path}/captions.txt: can't be read")
     assert "ZOO_DATA" in message(Bio(tmp_path, path="nowhere"))
-    assert "not a folder" in message(Bio(tmp_path, path="dev.txt"))
+    assert "too few to be split" in message(Bio(tmp_path, path="dev.txt"))
     renamed = message(Bio(tmp_path, path=".", splits={"test": "tset.txt"}))
     assert renamed.startswith(f"{tmp_path}/tset.txt: no such file")
     assert "did you mean `test.txt`" in renamed
-    (tmp_path / "dev.txt").unlink()
+    (tmp_path / "dev.txt").rename(tmp_path / "dve.txt")  # which may well be the dev split
     absent = message(Bio(tmp_path, path="."))
     assert absent.startswith(f"{tmp_path}: no file for dev; add dev.txt or name it")
     (tmp_path / "dev.txt").mkdir()

@@ -184,3 +184,22 @@ def test_captions_and_pictures_go_by_id(tmp_path):
 def test_a_set_whose_pictures_were_not_fetched(tmp_path):
     samples = read(tmp_path, "IMGID:1\na O\n", images="images")["train"]
     assert samples[0].picture is None
+
+
+def test_columns_and_ids_may_be_named(tmp_path):
+    rows = "# id a1\tdomain=en\nNN Ada x B-PER y\nVB writes x O y\n\n"
+    rows += "# id b2\tdomain=en\nNN Rome x B-LOC y\n"
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.txt").write_text(rows)
+    named = {"columns": {"word": 1, "tag": -2}, "id": "# id {}", "language": "en"}
+    first, second = Bio(tmp_path, path=".", **named).read()["train"]
+    assert (first.id, first.words, first.entities) == (
+        "a1",
+        ("Ada", "writes"),
+        (Entity(0, 1, "PER"),),
+    )
+    assert (second.id, second.language) == ("b2", "en")
+    with pytest.raises(DataError, match="does not fit 5 columns"):
+        Bio(tmp_path, path=".", **{**named, "columns": {"word": 5, "tag": -2}}).read()
+    with pytest.raises(DataError, match="no line is as `id: WID` says"):
+        Bio(tmp_path, path=".", **{**named, "id": "WID"}).read()

@@ -83,6 +83,7 @@ def stored(results: Path) -> dict[str, dict[str, object]]:
     return found
 
 
+@pytest.mark.slow
 def test_runs_are_the_same_and_one_that_dies_or_raises_leaves_the_others(
     told: Path, zoo: Zoo
 ) -> None:
@@ -120,6 +121,7 @@ START += "from zoo.cli import main; main()"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups are another thing there")
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_no_process_outlives_the_command(told: Path, zoo: Zoo, how: signal.Signals) -> None:
     command = [*COMMAND, *seeds(1, 2, 3)]

@@ -76,18 +76,68 @@ def registered() -> Callable[..., Any]:
         sizes: Mapping[str, Any] | None = None,
         released: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The part in ``slot`` (``text``, ``aligner``, ``fuser``, ``decoder``) of ``system``.
+        """The part in ``slot`` (``text``, ``aligner``, ``fuser``, ``decoder``) of ``system``; of
+        several aligners, ``aligner.0`` is the first.
 
         Args:
             known: what the builder would supply (widths, views, types).
             sizes: settings that only say how large something is.
             released: the switches that reproduce the released code, as docs/systems lists them.
         """
-        part = getattr(config.spec(system, "tiny"), slot)
-        if isinstance(part, tuple):
+        name, _, number = slot.partition(".")
+        part = getattr(config.spec(system, "tiny"), name)
+        if number:
+            part = part[int(number)]
+        elif isinstance(part, tuple):
             [part] = part
         changes = {**(sizes or {}), **(released or {})}
         assert not set(sizes or {}) & set(released or {})
         return make(replace(part, settings={**part.settings, **changes}), known, Path())
 
     return build
+
+
+# Cases that were stored in single precision ----------------------------------------------------
+
+
+@pytest.fixture
+def agrees(precision: torch.dtype) -> Callable[[Tensor, Tensor], None]:
+    """Absolute difference 2e-5 and relative 1e-4 in single precision, absolute 1e-5 in double."""
+    allowed = (1e-5, 0.0) if precision == torch.float64 else (2e-5, 1e-4)
+
+    def check(one: Tensor, other: Tensor) -> None:
+        torch.testing.assert_close(one, other, atol=allowed[0], rtol=allowed[1])
+
+    return check
+
+
+@pytest.fixture
+def load_linear() -> Callable[..., None]:
+    """Put ``<name>.W`` and ``<name>.b`` into a linear layer that has a bias."""
+
+    def put(layer: torch.nn.Linear, case: Case, name: str) -> None:
+        layer.load_state_dict({"weight": case[f"{name}.W"], "bias": case[f"{name}.b"]})
+
+    return put
+
+
+@pytest.fixture
+def load_attention() -> Callable[..., None]:
+    """Put an attention's ``W_Q``, ``b_Q`` … into an AttentionLayer (the key's bias is idle: it has
+    none), and its feed-forward, if it has one. Its layer normalisations are named ``norms``."""
+
+    def put(layer: Any, case: Case, name: str, norms: tuple[str, ...]) -> None:
+        state = {"key.weight": case[f"{name}.W_K"]}
+        for letter, part in {"Q": "query", "V": "value", "O": "output"}.items():
+            state[f"{part}.weight"] = case[f"{name}.W_{letter}"]
+            state[f"{part}.bias"] = case[f"{name}.b_{letter}"]
+        if layer.feed_forward is not None:
+            for place, number in {0: 1, 2: 2}.items():
+                state[f"feed_forward.{place}.weight"] = case[f"{name}.ffn_W{number}"]
+                state[f"feed_forward.{place}.bias"] = case[f"{name}.ffn_b{number}"]
+        for part, norm in zip(("layer_norm", "feed_forward_norm"), norms, strict=False):
+            state[f"{part}.weight"] = case[f"{norm}gain"]
+            state[f"{part}.bias"] = case[f"{norm}bias"]
+        layer.load_state_dict(state)
+
+    return put

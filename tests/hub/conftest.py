@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 # Models ------------------------------------------------------------------------------------------
 
@@ -311,6 +313,7 @@ class Hub:
 
     ``closed``: the token that a repository asks for. ``cut``: how many more times the connection
     is closed in the middle of a file. ``down``: no request is answered. ``log``: what was asked.
+    ``token``: what whoever uploads has to show.
     """
 
     repositories: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)
@@ -320,6 +323,7 @@ class Hub:
     down: bool = False
     log: list[str] = field(default_factory=list)
     url: str = ""
+    token: str = "writer"
 
     def add(self, name: str, folder: Path, commit: str = "a" * 40, leave: str = " ") -> str:
         """Serve a folder's files, but those whose names match ``leave``, as the newest commit."""
@@ -327,6 +331,18 @@ class Hub:
         self.repositories.setdefault(name, {})[commit] = files
         self.refs[name, "main"] = commit
         return name
+
+    def commit(self, name: str, lines: list[dict[str, Any]]) -> str:
+        """Apply an upload's commit, as lines of JSON, to the newest files; the new commit."""
+        before = self.refs.get((name, "main"))
+        files = dict(self.repositories[name].get(before or "", {}))
+        for line in lines:
+            if line["key"] == "file":
+                files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+        commit = hashlib.sha1(repr(sorted(files.items())).encode()).hexdigest()
+        self.repositories[name][commit] = files
+        self.refs[name, "main"] = commit
+        return commit
 
     def find(self, name: str, revision: str) -> str | None:
         commit = self.refs.get((name, revision), revision)
@@ -344,6 +360,38 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def do_HEAD(self) -> None:
             self.answer(body=False)
+
+        def do_POST(self) -> None:
+            """Uploads: a repository is made, files are announced, and a commit brings them."""
+            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            path = self.path.partition("?")[0]
+            hub.log.append(f"POST {path}")
+            if self.headers.get("Authorization") != f"Bearer {hub.token}":
+                return self.give(401, X_Error_Message="Invalid username or password.")
+            told = re.fullmatch(r"/api/models/([\w-]+/[\w-]+)/(preupload|commit)/main", path)
+            made: dict[str, Any] = {}
+            if path == "/api/repos/create":
+                asked = json.loads(content)
+                name = f"{asked['organization']}/{asked['name']}"
+                made = {"url": f"{hub.url}/{name}", "id": name}
+                if name in hub.repositories:
+                    return self.give(409, json.dumps(made).encode())
+                hub.repositories[name] = {}
+            elif path == "/api/validate-yaml":
+                assert yaml.safe_load(json.loads(content)["content"].split("---")[1])
+                made = {"errors": [], "warnings": []}
+            elif told is None or told[1] not in hub.repositories:
+                return self.give(404, X_Error_Code="RepoNotFound")
+            elif told[2] == "preupload":
+                paths = [file["path"] for file in json.loads(content)["files"]]
+                plain = {"uploadMode": "regular", "shouldIgnore": False, "oid": None}
+                made = {"files": [{"path": path, **plain} for path in paths]}
+            else:
+                lines = [json.loads(line) for line in content.decode().splitlines() if line]
+                commit = hub.commit(told[1], lines)
+                url = f"{hub.url}/{told[1]}/commit/{commit}"
+                made = {"commitUrl": url, "commitOid": commit, "hookOutput": ""}
+            self.give(200, json.dumps(made).encode(), Content_Type="application/json")
 
         def give(self, code: int, content: bytes = b"", body: bool = True, **more: str) -> None:
             self.send_response(code)

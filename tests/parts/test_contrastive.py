@@ -112,6 +112,16 @@ def test_pairs_that_agree_cost_less(objective: object) -> None:
     torch.testing.assert_close(objective(first, second, 0.5), objective(second, first, 0.5))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_each_direction_has_its_share(share: float) -> None:
+    """A text that picks its picture, and a picture that picks its text."""
+    first, second = bags([1, 1, 1], 0), bags([1, 1, 1], 1)
+    similarity = late_interaction(first, second) / 0.2
+    one, other = (-each.log_softmax(1).diagonal().mean() for each in (similarity, similarity.T))
+    expected = share * one + (1 - share) * other
+    torch.testing.assert_close(info_nce(first, second, 0.2, share), expected)
+
+
 def bags(sizes: list[int], seed: int, width: int = 5) -> Bags:
     generator = torch.Generator().manual_seed(seed)
     mask = torch.arange(max(sizes)) < torch.tensor(sizes).unsqueeze(1)

@@ -255,6 +255,24 @@ def test_unknown_words_are_told_apart_by_their_characters() -> None:
     assert not torch.equal(known, other)
 
 
+def test_characters_are_read_from_both_ends() -> None:
+    """The LSTM gives its last state of each direction; case counts, padding does not."""
+    torch.manual_seed(0)
+    encoder = BiLSTM(Counter({"in": 2, "In": 2}), characters="bilstm", character_state=3).eval()
+    embed = encoder.embedding
+
+    def vectors(*words: str) -> torch.Tensor:
+        return embed(embed.collate([embed.prepare(words)]))[0, :, -6:]
+
+    together = vectors("in", "In", "inn")
+    assert not torch.equal(together[0], together[1])
+    torch.testing.assert_close(together[0], vectors("in")[0])
+    letters = embed.characters(torch.tensor([embed.prepare(["inn"])[0][1:]]))
+    assert embed.lstm is not None
+    states, _ = embed.lstm(letters)
+    torch.testing.assert_close(together[2], torch.cat([states[0, -1, :3], states[0, 0, 3:]]))
+
+
 def test_scratch_learns_a_vocabulary_and_has_no_limit() -> None:
     encoder = Transformer(WORDS, scratch={"layers": 1, "width": 8, "heads": 2}).eval()
     text = read(encoder, [Sample("x", ("paris",) * 700)])

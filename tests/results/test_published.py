@@ -32,6 +32,8 @@ def ignored(path: str) -> bool:
         "published/0.2/.cache/verified.json",
         "published/0.2/runs/bert-crf/mmnerd-en/1-abc/predictions.test.jsonl",
         "published/0.2/runs/bert-crf/mini/1-abc/model.safetensors",
+        "published/0.2/runs/bert-crf/mini/1-abc/model.json",
+        "published/0.2/runs/bert-crf/mini/1-abc/learnt.json",
     ],
 )
 def test_what_a_run_writes_is_ignored(path: str) -> None:

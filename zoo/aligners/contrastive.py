@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -11,14 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.aligners.late_interaction import Bags, gathered, late_interaction
+from zoo.aligners.top_k import top_k
 from zoo.errors import ConfigError, near
 from zoo.parts import Aligner, ViewSpec
 from zoo.registry import register
 from zoo.types import Alignment, Entity, Text, View, Views
 
 Level = Literal["sentence", "token", "span"]
-Reading = Literal["pooled", "flattened", "whole"]
-Objective = Literal["nt_xent", "info_nce"]
+Reading = Literal["pooled", "flattened", "whole", "none"]
+Objective = Literal["nt_xent", "info_nce", "top_k"]
 
 COLDEST = 0.01
 """The lowest temperature that is learnt, as in CLIP."""
@@ -38,24 +40,33 @@ class Contrastive(Aligner):
 
     Rows without a picture are left out (at level span those without an entity, too); fewer than
     two leave nothing to contrast with: the loss is 0. Where several processes train, the pairs of
-    all of them are the negatives.
+    all of them are the negatives. Under ``top_k`` pairs are not compared: its negatives are the
+    other regions of the same picture (:func:`zoo.aligners.top_k.top_k`).
 
     Args:
         width: of the text.
         views: what each view will give.
         level: what is aligned.
         objective: ``nt_xent`` (SimCLR, Chen et al., ICML 2020: negatives of both modalities) or
-            ``info_nce`` (CLIP, Radford et al., ICML 2021: of the other modality only).
+            ``info_nce`` (CLIP, Radford et al., ICML 2021: of the other modality only), or, at the
+            levels token and span, ``top_k`` (MT-MNER: of the same picture).
+        text_share: of ``info_nce``: how much it weighs that a text picks its picture; the rest is
+            for a picture that picks its text (MAF, Xu et al., WSDM 2022: 0.7).
         temperature: divides the similarity.
         learn_temperature: whether ``temperature`` is where a trained one starts.
         hidden: hidden and output size of the heads; None = the text's width.
         view: what the head of a view reads at level sentence: its pooled vector, all its regions
             in a row (flattened), or, whole, the latter where every picture has as many regions and
-            the former where not; one for all views or one a view (pooled where not named).
+            the former where not; one for all views or one a view (pooled where not named). At any
+            level, ``none`` leaves the view out: it has no loss.
+        text: what the text's head reads at level sentence: the text's ``sentence`` vector, or the
+            mean of its ``words``.
+        head: ``mlp`` (linear, ReLU, linear) or one ``linear`` layer.
+        k: of ``top_k``: how many regions are a word's own, and words a region's.
 
     Raises:
         ConfigError: ``view`` names an unknown view, or one to flatten whose number of regions
-            differs from picture to picture.
+            differs from picture to picture, or leaves out all views; ``top_k`` at level sentence.
     """
 
     loss_names = ("contrastive",)
@@ -67,14 +78,28 @@ class Contrastive(Aligner):
         *,
         level: Level = "sentence",
         objective: Objective = "nt_xent",
+        text_share: Annotated[float, Field(ge=0, le=1)] = 0.5,
         temperature: Annotated[float, Field(ge=COLDEST)] = 0.5,
         learn_temperature: bool = False,
         hidden: Annotated[int, Field(gt=0, le=16_384)] | None = None,
         view: Reading | dict[str, Reading] = "pooled",
+        text: Literal["sentence", "words"] = "sentence",
+        head: Literal["mlp", "linear"] = "mlp",
+        k: Annotated[int, Field(gt=0, le=16_384)] = 5,
     ) -> None:
         super().__init__()
         self.level = level
-        self.objective = nt_xent if objective == "nt_xent" else info_nce
+        self.objective = nt_xent if objective == "nt_xent" else partial(info_nce, share=text_share)
+        self.fewest = 2
+        """The pairs that are needed for a loss."""
+        if objective == "top_k":
+            if level == "sentence":
+                raise ConfigError(
+                    "contrastive: `objective: top_k` chooses among regions, and `level: sentence` "
+                    "has only one vector a picture; set `level: token`"
+                )
+            self.objective, self.fewest = partial(top_k, k=k), 1
+        self.reads_words = text == "words"
         start = torch.tensor(float(temperature)).log()
         self.log_temperature = nn.Parameter(start) if learn_temperature else None
         self.fixed_temperature = temperature
@@ -90,10 +115,17 @@ class Contrastive(Aligner):
             if level == "sentence"
             and (reading == "flattened" or (reading == "whole" and views[name].regions))
         }
+        left = {name: spec for name, spec in views.items() if view.get(name) != "none"}
+        if not left:
+            raise ConfigError(
+                "contrastive: `view` leaves out every view; name one to align, or take the aligner "
+                "away"
+            )
         hidden = hidden or width
-        self.text_head = head(width, hidden)
+        make = mlp if head == "mlp" else nn.Linear
+        self.text_head = make(width, hidden)
         self.view_heads = nn.ModuleDict(
-            {name: head(self._width(name, spec), hidden) for name, spec in views.items()}
+            {name: make(self._width(name, spec), hidden) for name, spec in left.items()}
         )
 
     @property
@@ -111,14 +143,14 @@ class Contrastive(Aligner):
         said = self.said(text, gold)
         losses = {
             f"contrastive.{name}": self.contrast(said, self.seen(name, views[name]))
-            for name in views
+            for name in self.view_heads
         }
         return Alignment(text, views, losses)
 
     def said(self, text: Text, gold: Sequence[Sequence[Entity]]) -> Bags:
         """What of each text is aligned, behind the head: its sentence, words or entities."""
         if self.level == "sentence":
-            return _ones(self.text_head(text.sentence))
+            return _ones(self.text_head(_mean(text) if self.reads_words else text.sentence))
         if self.level == "token":
             return Bags(self.text_head(text.tokens), text.mask)
         spans = entities(text, gold)
@@ -134,9 +166,10 @@ class Contrastive(Aligner):
 
     def contrast(self, said: Bags, seen: Bags) -> Tensor:
         """The loss over the rows that have both."""
-        said, seen = gathered(said), gathered(seen)
+        if self.fewest > 1:
+            said, seen = gathered(said), gathered(seen)
         both = said.present & seen.present
-        if both.sum() < 2:
+        if both.sum() < self.fewest:
             return said.vectors.new_zeros(())
         return self.objective(said.at(both), seen.at(both), self.temperature)
 
@@ -152,9 +185,15 @@ class Contrastive(Aligner):
         return spec.width * spec.regions
 
 
-def head(width: int, hidden: int) -> nn.Sequential:
+def mlp(width: int, hidden: int) -> nn.Sequential:
     """Linear, ReLU, linear."""
     return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
+
+
+def _mean(text: Text) -> Tensor:
+    """The mean of each sentence's words (B, D)."""
+    words = text.tokens * text.mask.unsqueeze(-1)
+    return words.sum(dim=1) / text.mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def _ones(vectors: Tensor) -> Bags:
@@ -190,16 +229,17 @@ def nt_xent(first: Bags, second: Bags, temperature: Tensor | float) -> Tensor:
     return functional.cross_entropy(similarity.masked_fill(itself, -torch.inf), partner)
 
 
-def info_nce(first: Bags, second: Bags, temperature: Tensor | float) -> Tensor:
-    """Each bag picks its partner among the B of the other side; mean over both directions.
+def info_nce(first: Bags, second: Bags, temperature: Tensor | float, share: float = 0.5) -> Tensor:
+    """Each bag picks its partner among the B of the other side; both directions, weighted.
 
     Args:
         first: B bags of not normalised vectors.
         second: B bags, row i is the partner of row i.
         temperature: divides the similarity.
+        share: of the first bags' choice in the sum.
     """
     similarity = late_interaction(first, second) / temperature
     partner = torch.arange(len(similarity), device=similarity.device)
     one = functional.cross_entropy(similarity, partner)
     other = functional.cross_entropy(similarity.T, partner)
-    return (one + other) / 2
+    return share * one + (1 - share) * other

@@ -24,6 +24,7 @@ VERBS = {
     "list": "List the registered parts, or those of one kind.",
     "show": "Show a system: its resolved YAML, parts, citations and parameters.",
     "compare": "Compare two systems, runs or prediction files: difference, interval, p.",
+    "predict": "Find the entities of new sentences with a trained model.",
     "leaderboard": "Make the leaderboard anew from the stored runs.",
     "runs": "List, delete and verify the stored runs.",
     "data": "List, count and check the datasets of a registry.",

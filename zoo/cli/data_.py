@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.import_ import command as import_
 from zoo.cli.options import Source, source
 from zoo.errors import ConfigError, DataError
 
@@ -22,7 +23,10 @@ NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
 
 @click.group("data")
 def command() -> None:
-    """List, count and check the datasets of a registry."""
+    """List, count and check the datasets of a registry; import data of other formats."""
+
+
+command.add_command(import_)
 
 
 @command.command("list")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from zoo.cli.report import ConsoleReport
 from zoo.config.config import Config
 from zoo.config.own import add_suite
 from zoo.engines import engine
+from zoo.errors import ConfigError, ZooError
 from zoo.results.store import Store
 from zoo.runs.datasets import check_pictures, load_dataset
 from zoo.runs.job import Job, pending
@@ -30,7 +32,10 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
     Raises:
         ConfigError: a system can't be built; nothing was run.
     """
+    if execution.whole and execution.keep_weights == "none":
+        raise ConfigError("--whole stores models, and --keep-weights none none; give one of them")
     store.clean()
+    jobs = [replace(job, keep_weights=execution.keep_weights) for job in jobs]
     jobs = list({(job.system, job.dataset, job.id): job for job in jobs}.values())
     rerun = execution.rerun
     todo = pending(jobs, store, rerun)
@@ -40,7 +45,7 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
         highlight=False,
     )
     if not todo:
-        return 0
+        return add_models(jobs, store, console) if execution.whole else 0
     say_notes(todo, console)
     check_pictures({id(job.data): job.data for job in todo}.values())
     check(todo)
@@ -50,6 +55,23 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
         failed = chosen.execute(todo, store, report, rerun)
     if failed:
         console.print(f"{failed} of {len(todo)} runs failed; see above", highlight=False)
+    if execution.whole:
+        failed += add_models(jobs, store, console)
+    return failed
+
+
+def add_models(jobs: Sequence[Job], store: Store, console: Console) -> int:
+    """Put copies of the models that stored runs refer to into their folders; how many failed."""
+    from zoo.model.share import make_whole
+
+    failed = 0
+    for job in filter(store.complete, jobs):
+        try:
+            make_whole(store.folder(job))
+        except ZooError as error:
+            failed += 1
+            for problem in error.problems:
+                console.print(problem, highlight=False, markup=False, soft_wrap=True)
     return failed
 
 

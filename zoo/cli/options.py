@@ -16,7 +16,7 @@ from zoo.errors import ConfigError
 if TYPE_CHECKING:
     from zoo.config.config import Config
     from zoo.results.store import Store
-    from zoo.runs.job import Rerun
+    from zoo.runs.job import KeepWeights, Rerun
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,6 +89,19 @@ _RERUN = click.option(
     show_default=True,
     help="Which runs to make: those that are missing, all of them, or none.",
 )
+_KEEP_WEIGHTS = click.option(
+    "--keep-weights",
+    type=click.Choice(["best", "none"]),
+    default="best",
+    show_default=True,
+    help="Which trained weights a run stores; without them it can't predict.",
+)
+_WHOLE = click.option(
+    "--whole",
+    is_flag=True,
+    help="Store copies of the pretrained models that runs refer to with them, so that they predict "
+    "without a hub.",
+)
 _REGISTRY = click.argument("registry", default="registry.yaml", type=click.Path(path_type=Path))
 _REGISTRY_OPTION = click.option(
     "--registry",
@@ -138,6 +151,8 @@ class Execution:
     workers: int | None
     engine: str | None
     results: Path | None
+    keep_weights: KeepWeights = "best"
+    whole: bool = False
 
     def store(self, registry: Path) -> Store:
         """Where runs and tables go. Raises ConfigError where nothing can be written."""
@@ -159,7 +174,8 @@ def source(as_option: bool = False) -> Callable[[F], F]:
 
 def execution() -> Callable[[F], F]:
     """Give a command the options of making runs, handed over as one ``execution``."""
-    return _bundle("execution", Execution, _DRY_RUN, _RERUN, _JOBS, _ENGINE, RESULTS)
+    options = (_DRY_RUN, _RERUN, _JOBS, _ENGINE, RESULTS, _KEEP_WEIGHTS, _WHOLE)
+    return _bundle("execution", Execution, *options)
 
 
 def _bundle(name: str, kind: type[Any], *options: Callable[[F], F]) -> Callable[[F], F]:

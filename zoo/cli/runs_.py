@@ -1,4 +1,4 @@
-"""``zoo runs [rm|verify|withhold]``."""
+"""``zoo runs [rm|verify|withhold|export]``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zoo.cli.options import many
+from zoo.cli.options import PLUGIN, many
 from zoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -156,6 +156,48 @@ def withhold_(
     for entry in found:
         withhold(entry.folder)
     click.echo(f"withheld the predictions of {_count(found)}")
+
+
+@command.command("export")
+@click.argument("run")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--whole", is_flag=True, help="With copies of the pretrained models it refers to.")
+@click.option(
+    "--results",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The results folder (default: results).",
+)
+@PLUGIN
+@click.pass_obj
+def export_(
+    before: Path | None,
+    /,
+    run: str,
+    out: Path,
+    whole: bool,
+    results: Path | None,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Write the model of a run into the folder OUT, as it is shared: with a model card.
+
+    RUN is a run's folder, the beginning of its id, or SYSTEM@DATASET. The folder holds no
+    sentences, no predictions and no code.
+    """
+    from zoo.model.find import find_run
+    from zoo.model.model import Model
+    from zoo.registry import load_plugin_file, load_plugins
+
+    load_plugins()
+    for plugin in plugins:
+        load_plugin_file(plugin)
+    root = results or before or Path("results")
+    chosen = find_run(run, root)
+    if chosen is None:
+        raise ConfigError(f"{run}: no folder, and no stored run of {root}; `zoo runs` lists all")
+    if chosen.why:
+        click.echo(f"zoo: {chosen.why}", err=True)
+    click.echo(str(Model.from_folder(chosen.folder).save_pretrained(out, whole=whole)))
 
 
 def _root(results: Path | None) -> Path:

@@ -229,6 +229,9 @@ def _plan(ground: _Ground, draft: Draft, across: str) -> Plan:
     for path, value, line in draft.changes:
         if path != "system":
             section, inner = _target(path, f"{at} ({line})")
+            empties = value is None and section == "systems" and inner in tree.SLOTS
+            if empties and not tree.extended(root, system).get(inner):
+                continue  # nothing is there already: such an arm is its base
             full = f"{section}.{names[section]}.{inner}"
             root = tree.override(root, full, value, line, f"{at} ({line})")
             overrides.append(f"{full}={flow(value)}")

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from zoo import registry
 from zoo.errors import ConfigError, near
 from zoo.yaml import Node, Place, place
 
 SECTIONS = ("datasets", "backbones", "systems", "recipes", "suites", "ablations")
+
+SLOTS = ("views", "aligner", "fuser", "objective")
+"""The slots of a system that may be empty."""
+
+LOSING = ("aligner", "fuser", "objective")
+"""Those whose parts have losses that no other part has."""
 
 _WHOLE = {("recipes", "learning_rates"), ("datasets", "labels"), ("ablations", "grid")}
 """(section, key) of mappings that are replaced, since their order or completeness matters."""
@@ -42,7 +49,8 @@ def override(root: Node, path: str, value: Any, line: str, asked: str) -> Node:
     """The tree with a value at a dotted path, as if it stood there in the file.
 
     A mapping is merged into what is there; a null takes a slot away. A path of two steps may add
-    an entry to a section. Only the mappings along the path are copied.
+    an entry to a section. Only the mappings along the path are copied. With a part of a system that
+    is replaced by another go the weights of those of its losses that the other does not have.
 
     Args:
         line: where the value was written, for messages about it.
@@ -67,7 +75,36 @@ def override(root: Node, path: str, value: Any, line: str, asked: str) -> Node:
         steps, inner, value = steps[:-1], inner[:-1], afresh
     if inner and not (inner == ["extends"] and "extends" in entries[name]):
         _check(root, section, name, inner, value, asked)
-    return _put(root, steps, value, Place(tuple(steps), line))
+    changed = _put(root, steps, value, Place(tuple(steps), line))
+    if section == "systems" and len(inner) == 1 and inner[0] in LOSING:
+        return _without_weights(root, changed, name, inner[0], line)
+    return changed
+
+
+def _without_weights(before: Node, after: Node, name: str, slot: str, line: str) -> Node:
+    """``after`` without the loss weights of what a system had in a slot ``before``."""
+    old, new = extended(before, name), extended(after, name)
+    weights = old.get("loss_weights")
+    if not isinstance(weights, Node) or not new.get(slot):
+        return after
+    gone = _losses(slot, old.get(slot)) - _losses(slot, new[slot])
+    for weight in weights:
+        if weight.partition(".")[0] in gone:
+            steps = ["systems", name, "loss_weights", weight]
+            after = _put(after, steps, None, Place(tuple(steps), line))
+    return after
+
+
+def _losses(slot: str, written: Any) -> set[str]:
+    """The names of the losses of the parts in a slot, as far as they can be found."""
+    parts = written if isinstance(written, list) else [written]
+    names = [each.get("part") for each in parts if isinstance(each, Node)]
+    known = [registry.resolve(slot, n) for n in names if n in registry.names(slot)]
+    if slot != "aligner":
+        return {name for cls in known for name in getattr(cls, "loss_names", ())}
+    from zoo.parts import aligner_losses  # here, because it imports torch
+
+    return {name for each in aligner_losses(known) for name in each.values()}
 
 
 def _check(root: Node, section: str, name: str, inner: list[str], value: Any, asked: str) -> None:
@@ -178,6 +215,8 @@ def system(root: Node, name: str, backbone: str) -> Filled:
             value = value.copy(gone)
         elif gone and key in ("aligner", "fuser"):
             value = _silent_about(value, gone)
+        elif key == "loss_weights" and isinstance(value, Node):
+            value = value.copy([weight for weight, each in value.items() if each is None])
         answer.put(key, value, filled.where[key])
     answer.removed = tuple(gone)
     return answer

@@ -8,10 +8,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from zoo.data.blocks import read_blocks
+from zoo.data.blocks import Columns, read_blocks
 from zoo.data.captions import Captions
 from zoo.data.files import (
-    SPLITS,
     Ids,
     Split,
     beside,
@@ -21,7 +20,8 @@ from zoo.data.files import (
 )
 from zoo.data.findings import Tally
 from zoo.data.pictures import PictureFolder
-from zoo.errors import DataError, near
+from zoo.data.splitting import completed
+from zoo.errors import ConfigError, DataError, near
 from zoo.registry import register
 from zoo.tags import Reading, read_tags, scheme_of
 from zoo.types import Sample, Splits
@@ -42,13 +42,18 @@ class Bio:
 
     Args:
         root: the folder that data paths are relative to.
-        path: the folder with the files train, dev (valid, val, validation) and test.
+        path: the folder with the files train, dev (valid, val, validation) and test; or one file,
+            of which the splits are made (see :func:`zoo.data.splitting.completed`).
         captions: a captions file in that folder (see :func:`zoo.data.captions.read_captions`).
         images: the folder of the pictures, in that folder; it need not be there.
         labels: entity types to rename, applied after reading.
         tags: how tags are read into entities (see :func:`zoo.tags.read_tags`).
         languages: sub-folders of ``path``, one a language, each with its three files.
         splits: file names where they are others.
+        columns: which column is the word and which the tag, counted from 0 (from -1 backwards).
+        id: what the line looks like that begins a sentence with its id, if it is not ``IMGID:1``:
+            ``WID`` for ``WID:1``, ``# id {}`` for ``# id 1``.
+        language: the language of a set of one.
     """
 
     example: ClassVar[dict[str, Any]] = {"path": "posts", "captions": "captions.txt"}
@@ -70,7 +75,15 @@ class Bio:
         tags: Reading = "lenient",
         languages: Annotated[list[str], Field(min_length=1)] | None = None,
         splits: dict[Split, str] | None = None,
+        columns: Columns | None = None,
+        id: str | None = None,
+        language: str | None = None,
     ) -> None:
+        if languages and language:
+            raise ConfigError("`language` is of a set of one; `languages` names those of several")
+        self._columns = columns
+        self._mark = id
+        self._language = language
         self._root = root
         self._path = path
         self._captions = captions
@@ -88,10 +101,10 @@ class Bio:
                 picture of the folder, or no caption of the file, belongs to a sentence.
         """
         folder = dataset_folder(self._root, self._path)
-        splits: Splits = {split: [] for split in SPLITS}
+        splits: Splits = {}
         beside_text = _Beside(self._images, self._captions)
         if self._languages is None:
-            self._read_folder(folder, folder, None, splits, beside_text)
+            self._read_folder(self._root / self._path, folder, None, splits, beside_text)
         for language in dict.fromkeys(self._languages or ()):
             inner = folder / language
             if not inner.is_dir():
@@ -101,6 +114,7 @@ class Bio:
                 )
             self._read_folder(inner, folder, language, splits, beside_text)
         beside_text.check()
+        splits = completed(splits, beside_text.tally)
         return beside_text.tally.read(map_types(splits, self._labels, folder))
 
     def _read_folder(
@@ -114,9 +128,11 @@ class Bio:
         captions, pictures = beside_text.of(folder, outer, self._root)
         tally, ids = beside_text.tally, beside_text.ids
         prefix = f"{language}/" if language else ""
-        for split, file in split_files(folder, SUFFIXES, self._names).items():
+        whole = language is not None
+        for split, file in split_files(folder, SUFFIXES, self._names, whole).items():
             tally.split = split
-            blocks = read_blocks(file, tally)
+            samples = splits.setdefault(split, [])
+            blocks = read_blocks(file, tally, self._columns, self._mark)
             scheme = scheme_of(set(chain.from_iterable(block.tags for block in blocks)))
             for n, block in enumerate(blocks, 1):
                 name = block.id or f"{split}-{n}"
@@ -131,12 +147,12 @@ class Bio:
                         tally("several pictures", id)
                 if captions and caption is None:
                     tally("caption absent", id)
-                splits[split].append(
+                samples.append(
                     Sample(
                         id=id,
                         words=tuple(block.words),
                         entities=tuple(read_tags(block.tags, self._reading, scheme)),
-                        language=language,
+                        language=language or self._language,
                         picture=picture,
                         caption=caption or None,
                     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from typing_extensions import TypedDict
+
 from zoo.data.files import clean, text_of
 from zoo.data.findings import Notice, ignore
 from zoo.errors import DataError, invisible
@@ -35,6 +37,13 @@ class Block:
     count: int = 0  # of the first word, where the rows are counted
 
 
+class Columns(TypedDict):
+    """Which column is the word and which the tag: the first is 0, the last -1."""
+
+    word: int
+    tag: int
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The rows of a file: how many columns (as first seen in ``line``), which of them is the word
@@ -53,17 +62,25 @@ NOTHING = "\u00a0"
 _NOT_A_TAG = ("#", MARK, DOCSTART)
 
 
-def read_blocks(file: Path, notice: Notice = ignore) -> list[Block]:
+def read_blocks(
+    file: Path,
+    notice: Notice = ignore,
+    given: Columns | None = None,
+    mark: str | None = None,
+) -> list[Block]:
     """The sentences of a file.
 
     Args:
         notice: is told of what is odd about the file and can yet be read.
+        given: which column is the word and which the tag; None: found by looking.
+        mark: what the line looks like that begins a sentence with its id: a word before a colon
+            (``WID``), or text in which ``{}`` stands for the id (``# id {}``); None: ``IMGID``.
 
     Raises:
         DataError: the file or a line of it is wrong; names both.
     """
-    lines = _lines(file, notice)
-    layout = _layout(lines, file)
+    lines = _lines(file, notice, mark)
+    layout = _layout(lines, file, given)
     width, at_word, at_tag = layout.width, layout.word, layout.tag
     marked: bool | None = None
     tags: dict[str, str] = {}  # as written and as meant, each looked at once
@@ -130,14 +147,24 @@ def _check_words(block: Block | None, file: Path) -> None:
         )
 
 
-def _lines(file: Path, notice: Notice) -> list[str]:
-    """The lines of a file, its ``IMGID:`` marks spelt as they should be, without U+FEFF."""
+def _lines(file: Path, notice: Notice, mark: str | None) -> list[str]:
+    """The lines of a file, its marks spelt ``IMGID:``, without U+FEFF.
+
+    Raises:
+        DataError: no line is such a mark.
+    """
     text = text_of(file)
     if "\ufeff" in text:
         for number, line in enumerate(text.split("\n"), 1):
             if "\ufeff" in line:
                 notice("byte order mark", f"{file.name}:{number}")
         text = text.replace("\ufeff", "")
+    if mark is not None:
+        before, _, after = (mark if "{}" in mark else f"{mark}:{{}}").partition("{}")
+        shape = rf"^{re.escape(before)}[^\S\n]*(\S+){re.escape(after)}.*$"
+        text, found = re.subn(shape, rf"{MARK}\1", text, flags=re.MULTILINE)
+        if not found:
+            raise DataError(f"{file}: no line is as `id: {mark}` says; look at the file's id lines")
     marks = text.count(f"\n{MARK}") + text.startswith(MARK)
     if text.lower().count("imgid") != marks:
         text = ANY_MARK.sub(MARK, text)
@@ -209,7 +236,7 @@ def _is_comment(line: str, counted: bool) -> bool:
     return line.startswith("# ") and bool(COMMENT.match(line))
 
 
-def _layout(lines: Sequence[str], file: Path) -> Layout:
+def _layout(lines: Sequence[str], file: Path, given: Columns | None = None) -> Layout:
     """Looks at the first rows, if possible at those that can't be comments."""
     rows = (
         (number, _trimmed(columns, 2))
@@ -230,6 +257,14 @@ def _layout(lines: Sequence[str], file: Path) -> Layout:
     where = f"{file}:{line}"
     if width == 1:
         raise DataError(f"{where}: {_alone(columns[0])}")
+    if given is not None:
+        places = [at + width if at < 0 else at for at in (given["word"], given["tag"])]
+        if places[0] == places[1] or not all(0 <= at < width for at in places):
+            raise DataError(
+                f"{where}: `columns: {{word: {given['word']}, tag: {given['tag']}}}` does not fit "
+                f"{width} columns; the first is 0, the last -1"
+            )
+        return Layout(line, width, places[0], places[1], False)
     if counted and width > 3:
         alike = [row for _, row in sample if len(row) == width and row[0].isdecimal()]
         tagged = [i for i in range(2, width) if all(_is_tag(row[i]) for row in alike)]
@@ -241,7 +276,10 @@ def _layout(lines: Sequence[str], file: Path) -> Layout:
             )
         return Layout(line, width, 1, tagged[0], True)
     if width > 4:
-        raise DataError(f"{where}: {width} columns; keep 2 to 4, the word first and the tag last")
+        raise DataError(
+            f"{where}: {width} columns; keep 2 to 4, the word first and the tag last, or name "
+            "them: `columns: {word: 0, tag: -1}`"
+        )
     return Layout(line, width, int(counted), width - 1, counted)
 
 

@@ -21,14 +21,21 @@ SPLITS: Mapping[Split, Sequence[str]] = {
 }
 """The splits, and the names their files go by."""
 
+WHOLE = "all"
+"""Stands for a split where one file holds all sentences."""
+
 
 def dataset_folder(root: Path, path: str) -> Path:
-    """The folder of a dataset. Raises DataError where it isn't one."""
+    """The folder of a dataset, or that of its one file. Raises DataError where it isn't there."""
     folder = root / path
     if folder.is_dir():
         return folder
+    if folder.is_file():
+        return folder.parent
     if folder.exists():
-        raise DataError(f"{folder}: not a folder; `path` names the folder that holds the splits")
+        raise DataError(
+            f"{folder}: not a folder, and not a file; `path` names the folder that holds the splits"
+        )
     raise DataError(
         f"{folder}: no such folder; data paths are relative to --data DIR or ZOO_DATA, "
         f"else to the YAML file"
@@ -42,18 +49,56 @@ def beside(name: str, *folders: Path) -> Path:
 
 
 def split_files(
-    folder: Path, suffixes: Sequence[str], given: Mapping[Split, str] | None = None
-) -> dict[Split, Path]:
+    place: Path,
+    suffixes: Sequence[str],
+    given: Mapping[Split, str] | None = None,
+    whole: bool = True,
+) -> dict[str, Path]:
     """The file of each split: the one that is ``given``, else found by its name.
+
+    Dev and test may be absent, and one file may hold all sentences (``WHOLE``), where no other
+    file of the folder could be what is missing; see :func:`zoo.data.splitting.completed`.
+
+    Args:
+        place: a folder, or a file that holds all sentences.
+        whole: whether the files of all splits must be there.
 
     Raises:
         DataError: one is missing, or there are two.
     """
+    if place.is_file():
+        return {WHOLE: place}
     given = given or {}
-    return {split: _split_file(folder, split, suffixes, given.get(split)) for split in SPLITS}
+    found = {split: _split_file(place, split, suffixes, given.get(split)) for split in SPLITS}
+    present = {str(split): file for split, file in found.items() if file is not None}
+    if len(present) == len(found):
+        return present
+    other = [
+        entry
+        for entry in sorted(place.iterdir())
+        if entry.is_file() and entry.suffix in suffixes and entry not in present.values()
+        and not _BESIDE.match(entry.name)
+    ]  # fmt: skip
+    if not whole and not present and len(other) == 1:
+        return {WHOLE: other[0]}
+    if not whole and "train" in present and not other:
+        return present
+    missing = next(split for split, file in found.items() if file is None)
+    folders = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
+    hint = f" (or name sub-folders by `languages`: {', '.join(folders)})" if folders else ""
+    raise DataError(
+        f"{place}: no file for {missing}; add {SPLITS[missing][0]}{suffixes[0]} or name it: "
+        f"`splits: {{{missing}: FILE}}`{hint}"
+    )
 
 
-def _split_file(folder: Path, split: Split, suffixes: Sequence[str], given: str | None) -> Path:
+_BESIDE = re.compile(r"(?i)caption|readme|licen[cs]e|notes?\b")
+"""Files that lie beside a dataset's splits and hold no sentences."""
+
+
+def _split_file(
+    folder: Path, split: Split, suffixes: Sequence[str], given: str | None
+) -> Path | None:
     present = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     if given is not None:
         if not (folder / given).is_file():
@@ -69,14 +114,7 @@ def _split_file(folder: Path, split: Split, suffixes: Sequence[str], given: str 
             f"{folder}: {' and '.join(found)} may both be {split}; "
             f"name one: `splits: {{{split}: {found[0]}}}`"
         )
-    if not found:
-        folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-        hint = f" (or name sub-folders by `languages`: {', '.join(folders)})" if folders else ""
-        raise DataError(
-            f"{folder}: no file for {split}; add {names[0]} or name it: "
-            f"`splits: {{{split}: FILE}}`{hint}"
-        )
-    return folder / found[0]
+    return folder / found[0] if found else None
 
 
 def read_lines(file: Path) -> list[str]:

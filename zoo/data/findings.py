@@ -23,6 +23,7 @@ Kind = Literal[
     "invisible in tag",
     "blank in span",
     "IO",
+    "field passed over",
 ]
 
 _WORDING: Mapping[Kind, tuple[str, str, bool]] = {
@@ -81,6 +82,11 @@ _WORDING: Mapping[Kind, tuple[str, str, bool]] = {
         "file has tags without prefixes, in which adjacent entities of one type read as one",
         "files have tags without prefixes, in which adjacent entities of one type read as one",
         True,
+    ),
+    "field passed over": (
+        "field says nothing of entities and is passed over",
+        "fields say nothing of entities and are passed over",
+        False,
     ),
 }
 """For one and for several, and whether tables say it, because it may change what numbers mean."""

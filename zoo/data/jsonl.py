@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -23,6 +22,9 @@ from zoo.data.files import (
 )
 from zoo.data.findings import Notice, Tally, ignore
 from zoo.data.pictures import PictureFolder
+from zoo.data.records import own_form, span_of
+from zoo.data.splitting import completed
+from zoo.data.text import split_words
 from zoo.errors import DataError, invisible, near
 from zoo.registry import register
 from zoo.types import Entity, Picture, Sample, Splits
@@ -35,16 +37,20 @@ class Jsonl:
     """A folder of JSONL files: ``{"words" | "text", "entities": [{"start", "end", "type"}], …}``.
 
     Entities are offsets, ``end`` exclusive: of ``words``, or of the characters of ``text``, which
-    is split on white space; white space at an entity's ends belongs to no word. ``id`` (else
-    ``<split>-<line>``), ``image`` (a file name or id; of a list the first that is there),
-    ``caption`` and ``language`` may be there; every other field is text for ``Sample.extra``.
+    is split into words without a look at the entities (see :func:`zoo.data.text.split_words`);
+    white space at an entity's ends belongs to no word. ``id`` (else ``<split>-<line>``), ``image``
+    (a file name or id; of a list the first that is there), ``caption`` and ``language`` may be
+    there; every other field is text for ``Sample.extra``. What doccano, Prodigy and Hugging Face
+    datasets write is read as well (see :mod:`zoo.data.records`).
 
     Args:
         root: the folder that data paths are relative to.
-        path: the folder with train.jsonl, dev.jsonl (valid, val, validation) and test.jsonl.
+        path: the folder with train.jsonl, dev.jsonl (valid, val, validation) and test.jsonl; or
+            one file, of which the splits are made (see :func:`zoo.data.splitting.completed`).
         images: the folder of the pictures, in that folder; it need not be there.
         labels: entity types to rename, applied after reading.
         splits: file names where they are others.
+        tag_names: the tags that numbers in ``ner_tags`` stand for, in order.
     """
 
     example: ClassVar[dict[str, Any]] = {"path": "posts"}
@@ -62,12 +68,14 @@ class Jsonl:
         images: str = "images",
         labels: dict[str, str] | None = None,
         splits: dict[Split, str] | None = None,
+        tag_names: list[str] | None = None,
     ) -> None:
         self._root = root
         self._path = path
         self._images = images
         self._labels = labels or {}
         self._names = splits
+        self._tag_names = tag_names
 
     def read(self) -> Splits:
         """Train, dev and test, in file order.
@@ -78,24 +86,26 @@ class Jsonl:
         """
         folder = dataset_folder(self._root, self._path)
         pictures = PictureFolder(folder / self._images)
-        splits: Splits = {split: [] for split in SPLITS}
+        splits: Splits = {}
         ids, tally = Ids(), Tally()
-        for split, file in split_files(folder, (".jsonl",), self._names).items():
+        place = self._root / self._path
+        for split, file in split_files(place, (".jsonl",), self._names, whole=False).items():
             tally.split = split
+            samples = splits[split] = []
             for number, line in enumerate(read_lines(file), 1):
                 if invisible(line):
                     continue
                 where = f"{file}:{number}"
-                record = read_record(line, where)
+                record = own_form(read_record(line, where), where, self._tag_names, tally)
                 sample = read_sample(record, f"{split}-{number}", pictures, where, tally)
                 if (id := ids.unique(sample.id, split, tally)) != sample.id:
                     sample = replace(sample, id=id)
                 if sample.picture is None and record.get("image"):
                     tally("picture absent", id)
                     tally.absent[split].add(id)
-                splits[split].append(sample)
+                samples.append(sample)
         pictures.check()
-        return tally.read(map_types(splits, self._labels, folder))
+        return tally.read(map_types(completed(splits, tally), self._labels, folder))
 
 
 def write_jsonl(path: Path, samples: Iterable[Sample], images: Path | None = None) -> None:
@@ -199,11 +209,12 @@ def _words(
     else:
         if not isinstance(record["text"], str):
             raise DataError(f"{where}: `text` must be text; give a list of words as `words`")
-        # A byte order mark is no character of a word, but it counts as one of the text.
-        found = list(re.finditer(r"[^\s\ufeff](?:\S*[^\s\ufeff])?", record["text"]))
-        words = [match.group() for match in found]
-        starts = {match.start(): i for i, match in enumerate(found)}
-        ends = {match.end(): i for i, match in enumerate(found, 1)}
+        found = split_words(record["text"])
+        words = [word for word, _, _ in found]
+        starts = {start: i for i, (_, start, _) in enumerate(found)}
+        ends = {end: i for i, (_, _, end) in enumerate(found, 1)}
+        if "\ufeff" in record["text"]:  # no character of a word, but it counts as one of the text
+            notice("byte order mark", where.rpartition("/")[2])
     if not words:
         raise DataError(f"{where}: a sentence without words; remove the line")
     if any("\ufeff" in word for word in words):
@@ -221,7 +232,7 @@ def _entities(
     text = record.get("text")
     entities = []
     for item in given:
-        start, end, label = _fields(item, where)
+        start, end, label, _ = span_of(item, where)
         kept = clean(label)
         if kept != label:
             notice("invisible in tag", f"`{label}`")
@@ -234,9 +245,8 @@ def _entities(
         if first not in starts or last not in ends or starts[first] >= ends[last]:
             raise DataError(
                 f"{where}: the entity {start}–{end} ({label}) is out of range or not on words' "
-                f"edges; `end` is exclusive, offsets count words of `words` and characters of "
-                f"`text`, whose words are parted by white space; give `words` to part them "
-                f"elsewhere"
+                f"edges{_inside(text, start, end)}; `end` is exclusive, offsets count words of "
+                f"`words` and characters of `text`; give `words` to part them elsewhere"
             )
         entities.append(Entity(starts[first], ends[last], kept))
     entities.sort()
@@ -249,6 +259,14 @@ def _entities(
     return tuple(entities)
 
 
+def _inside(text: Any, start: int, end: int) -> str:
+    """The words that a span of a text cuts, for a message."""
+    if not isinstance(text, str):
+        return ""
+    cut = [word for word, first, last in split_words(text) if first < end and last > start]
+    return f" (`{text[start:end]}` in `{' '.join(cut)}`)" if cut and 0 <= start < end else ""
+
+
 def _without_blanks(text: str, start: int, end: int) -> tuple[int, int]:
     """The offsets without white space and byte order marks at the ends, if they are in range."""
     if 0 <= start < end <= len(text):
@@ -257,18 +275,6 @@ def _without_blanks(text: str, start: int, end: int) -> tuple[int, int]:
         while start < end and (text[start].isspace() or text[start] == "\ufeff"):
             start += 1
     return start, end
-
-
-def _fields(item: Any, where: str) -> tuple[int, int, str]:
-    match item:
-        case {"start": int(start), "end": int(end), "type": str(label)} if (
-            label and not isinstance(start, bool) and not isinstance(end, bool)
-        ):
-            return start, end, label
-    raise DataError(
-        f"{where}: an entity must be {{"
-        f'"start": number, "end": number, "type": "…"}}, not {json.dumps(item)[:60]}'
-    )
 
 
 def _text(record: Mapping[str, Any], key: str, where: str) -> str | None:

@@ -108,15 +108,21 @@ class Crf(Decoder):
         A tag that can't stand at a word has -10,000 in place of -inf, so that differences are
         numbers.
         """
-        emissions, mask = self.emissions(units), units.mask
+        return self.marginals_of(self.emissions(units), units.mask)
+
+    def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
+        return self.decode_from(self.emissions(units), units.mask)
+
+    def marginals_of(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """:meth:`log_marginals` of emissions (B, N, K)."""
         forward, backward = by_logsumexp(emissions, mask, *self.scores())
         joint = forward + backward
         found: Tensor = joint - joint[:, :1].logsumexp(dim=2, keepdim=True)
         return found.clamp(min=-1e4) * mask.unsqueeze(-1)
 
     @torch.no_grad()
-    def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
-        emissions, mask = self.emissions(units), units.mask
+    def decode_from(self, emissions: Tensor, mask: Tensor) -> list[list[ScoredEntity]]:
+        """:meth:`decode` of emissions (B, N, K)."""
         transitions, start, end = self.scores()
         path = viterbi(emissions, mask, transitions, start, end)
         entities = self.tagging.read(path)

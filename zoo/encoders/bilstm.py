@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -21,17 +21,21 @@ Positive = Annotated[int, Field(gt=0, le=16_384)]
 
 @register("text_encoder", "bilstm")
 class BiLSTM(TextEncoder):
-    """Word embeddings and a character CNN, read by a BiLSTM in both directions.
+    """Word embeddings and a character CNN or BiLSTM, read by a BiLSTM in both directions.
 
-    Tokens (B, N, 2 * state); sentence (B, 2 * state): the last state of each direction.
+    With a BiLSTM over the characters of each word it is the hierarchical one of Lample et al.
+    (2016), else that of Ma and Hovy (2016). Tokens (B, N, 2 * state); sentence (B, 2 * state): the
+    last state of each direction.
 
-    Cites: ma-hovy-2016-end
+    Cites: ma-hovy-2016-end, lample-etal-2016-neural
 
     Args:
         words: the training split's words, from which the vocabulary is learnt.
         word_width: of the word embeddings, looked up in lower case.
         character_width: of the character embeddings; case is kept.
+        characters: what reads the characters of a word: a convolution (``cnn``) or a ``bilstm``.
         filters: of the character convolution, three characters wide.
+        character_state: of the character BiLSTM, in each direction.
         state: of the LSTM, in each direction.
         layers: of the LSTM.
         dropout: on what goes into the LSTM and what comes out of it.
@@ -43,14 +47,20 @@ class BiLSTM(TextEncoder):
         *,
         word_width: Positive = 100,
         character_width: Positive = 30,
+        characters: Literal["cnn", "bilstm"] = "cnn",
         filters: Positive = 30,
+        character_state: Positive = 25,
         state: Positive = 200,
         layers: Annotated[int, Field(gt=0, le=100)] = 1,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
     ) -> None:
         super().__init__()
         self.embedding = WordEmbedding(
-            words, word_width=word_width, character_width=character_width, filters=filters
+            words,
+            word_width=word_width,
+            character_width=character_width,
+            filters=filters,
+            character_state=character_state if characters == "bilstm" else None,
         )
         self.dropout = nn.Dropout(dropout)
         self.lstm = nn.LSTM(

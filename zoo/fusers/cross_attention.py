@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.fusers.attention import AttentionLayer, resize, where_seen
+from zoo.blocks.attention import AttentionLayer, resize, where_seen
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
 from zoo.types import Units, View, Views

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import subprocess
@@ -11,15 +10,10 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
-from platformdirs import user_cache_path
 
 import zoo
+from zoo.files import cache_folder as cache_folder
 from zoo.results.record import Git
-
-
-def cache_folder() -> Path:
-    """Where features of frozen encoders are kept: ``ZOO_CACHE``, else the user's cache folder."""
-    return Path(os.environ.get("ZOO_CACHE") or user_cache_path("mner-zoo"))
 
 
 def versions() -> dict[str, str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 Rerun = Literal["missing", "always", "never"]
+KeepWeights = Literal["best", "none"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Job:
         models: the digest of every model that it loads.
         precision: what the recipe's resolved to.
         harness: the version of the harness that planned it.
+        keep_weights: whether the weights that were best on dev are stored; it decides no number.
     """
 
     plan: Plan
@@ -45,6 +47,7 @@ class Job:
     models: Mapping[str, str]
     precision: Precision
     harness: int = HARNESS
+    keep_weights: KeepWeights = "best"
 
     @cached_property
     def id(self) -> str:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import torch
 from accelerate.utils import set_seed
-from safetensors.torch import save_file
 
-from zoo.build import build
+from zoo.build import Learnt, build
 from zoo.errors import ConfigError, RunError, ZooError
 from zoo.evaluation.predictions import entity_names, write_predictions
 from zoo.evaluation.scores import score
 from zoo.files import write_atomic
 from zoo.identity import HARNESS, configuration
+from zoo.model.store import Facts, write_model
 from zoo.results.record import PREDICTIONS, Parameters, RunRecord, Speed, write_run
 from zoo.results.store import Store
 from zoo.runs.environment import cache_folder, command, device, git, versions
@@ -116,7 +116,8 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
     seen = entity_names(splits["train"])
     write_predictions(folder / PREDICTIONS[0], splits["dev"], fit.dev_predictions, seen)
     write_predictions(folder / PREDICTIONS[1], splits["test"], predicted, seen)
-    save_file(_weights(trainer.system), folder / "model.safetensors")
+    if job.keep_weights == "best":
+        _store(job, trainer.system, folder)
     write_atomic(folder / "history.csv", _csv(fit.history))
     settings = {**job.config, "seed": job.seed}
     write_atomic(folder / "config.yaml", dump(settings))
@@ -183,9 +184,22 @@ def _unknown_words(system: System) -> list[str]:
     ]
 
 
-def _weights(system: System) -> dict[str, torch.Tensor]:
-    """The weights to store; tensors that share memory are stored once each, by copy."""
-    return {k: v.detach().cpu().clone().contiguous() for k, v in system.state_dict().items()}
+def _store(job: Job, system: System, folder: Path) -> None:
+    """Store all that prediction needs, so that the training data is not needed again."""
+    learnt = Learnt.of(job.data.splits["train"])
+    languages = {s.language for s in job.data.splits["train"] if s.language is not None}
+    facts = Facts(
+        run=job.id,
+        seed=job.seed,
+        harness=job.harness,
+        sources=job.sources,
+        precision=job.precision,
+        threads=job.plan.recipe.threads,
+        languages=sorted(languages),
+        versions=versions(),
+    )
+    again = partial(build, job.plan.system, learnt, cache_folder())
+    write_model(folder, job.plan.system, system, learnt, again, facts)
 
 
 def _csv(rows: Sequence[Row]) -> str:

@@ -1,4 +1,4 @@
-"""Attention of units to a picture: what the fusers share."""
+"""Attention of one sequence to another or to itself: what parts of several kinds share."""
 
 from __future__ import annotations
 
@@ -12,20 +12,30 @@ from zoo.errors import ConfigError
 class AttentionLayer(nn.Module):
     """a = LN(x + O · MHA(x, keys, keys)); with a feed-forward: c = LN(a + F2 · GELU(F1 · a)).
 
-    Post-norm, eps 1e-12, exact (erf) GELU, scores divided by the root of the head's width.
+    Post-norm, exact (erf) GELU, scores divided by the root of the head's width. With x as its own
+    keys it is a layer of BERT.
 
     Args:
         width: D.
         heads: a divisor of D; None: heads of 64, at least four.
         dropout: on attention weights and on what is added to the residual stream.
         feed_forward: hidden size of the feed-forward block; None = none.
+        eps: of the layer normalisations.
+        small: whether what is added to x begins small (:func:`begin_small`); there is no need where
+            x itself goes on beside the result.
 
     Raises:
         ConfigError: the heads don't divide the width.
     """
 
     def __init__(
-        self, width: int, heads: int | None, dropout: float, feed_forward: int | None = None
+        self,
+        width: int,
+        heads: int | None,
+        dropout: float,
+        feed_forward: int | None = None,
+        eps: float = 1e-12,
+        small: bool = True,
     ) -> None:
         super().__init__()
         self.heads = heads or max(4, width // 64)
@@ -38,15 +48,15 @@ class AttentionLayer(nn.Module):
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
-        begin_small(self.output)
-        self.layer_norm = nn.LayerNorm(width, eps=1e-12)
+        begin(self.output, SMALL if small else 1.0)
+        self.layer_norm = nn.LayerNorm(width, eps=eps)
         self.dropout = nn.Dropout(dropout)
         self.feed_forward: nn.Module | None = None
         if feed_forward is not None:
             self.feed_forward = nn.Sequential(
                 nn.Linear(width, feed_forward), nn.GELU(), nn.Linear(feed_forward, width)
             )
-            self.feed_forward_norm = nn.LayerNorm(width, eps=1e-12)
+            self.feed_forward_norm = nn.LayerNorm(width, eps=eps)
 
     def forward(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """(B, U, D) from x (B, U, D), keys (B, K, D) and mask (B, K), True = may be looked at.
@@ -83,19 +93,33 @@ class AttentionLayer(nn.Module):
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-def begin_small(output: nn.Linear) -> None:
-    """Let a layer that adds to a residual stream begin with little to say.
+SMALL = 0.1
+"""How much a layer begins with that adds to a residual stream: an untrained picture does little
+harm, and every parameter still gets a gradient at the first step."""
 
-    Small, not zero: an untrained picture does little harm, and every parameter still gets a
-    gradient at the first step.
-    """
-    nn.init.xavier_uniform_(output.weight, gain=0.1)
-    nn.init.zeros_(output.bias)
+
+def begin(linear: nn.Linear, gain: float) -> None:
+    """Let a layer begin with vectors of ``gain`` times the scale of what comes in."""
+    nn.init.xavier_uniform_(linear.weight, gain=gain)
+    nn.init.zeros_(linear.bias)
+
+
+def begin_small(output: nn.Linear) -> None:
+    """Let a layer that adds to a residual stream begin with little to say."""
+    begin(output, SMALL)
 
 
 def resize(before: int, after: int) -> nn.Module:
     """From a view's width to the units'; nothing where they are the same."""
     return nn.Identity() if before == after else nn.Linear(before, after)
+
+
+def project(before: int, after: int) -> nn.Linear:
+    """From a view's width to the units', keeping the scale of the vectors: attention then starts
+    with keys that differ as much as those that come in."""
+    linear = nn.Linear(before, after)
+    begin(linear, 1.0)
+    return linear
 
 
 def where_seen(seen: Tensor, fused: Tensor, units: Tensor) -> Tensor:

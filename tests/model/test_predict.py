@@ -1,0 +1,218 @@
+"""``zoo predict`` and ``zoo runs export``: every format, and one line for each mistake."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zoo import cli
+from zoo.data.blocks import read_blocks
+from zoo.evaluation.pairing import read_entities
+
+Use = Callable[..., tuple[int, str, str]]
+TEXT = "Anna Weber flew to Paris.\n\nDon't go to Washington's 東京 <b>&\n"
+
+
+@pytest.fixture
+def use(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Use:
+    """``zoo predict`` in this process: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+
+    def use(*args: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["zoo", *args, "--results", str(results)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return stop.value.code, out, err
+
+    return use
+
+
+def predict(use: Use, *args: str, run: str = "lstm@mini") -> str:
+    code, out, err = use("predict", run, *args)
+    assert code == 0, err
+    return out
+
+
+def lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_text(use: Use, tmp_path: Path) -> None:
+    (tmp_path / "posts.txt").write_text(TEXT)
+    found = lines(predict(use, "posts.txt", "--json"))
+    assert [each["id"] for each in found] == ["1", "2", "3"]
+    assert [each["text"] for each in found] == TEXT.splitlines()
+    assert found[0]["words"] == ["Anna", "Weber", "flew", "to", "Paris", "."]
+    assert found[1]["entities"] == []
+    entities = [(each["text"], entity) for each in found for entity in each["entities"]]
+    assert entities
+    for text, entity in entities:
+        start, end = entity["characters"]
+        assert text[start:end] == entity["text"]
+        assert 0 < entity["score"] <= 1
+    rows = [line.split("\t") for line in predict(use, "posts.txt").splitlines()]
+    assert [row[2] for row in rows] == [entity["text"] for _, entity in entities]
+
+
+def test_the_same_in_every_format(use: Use, tmp_path: Path) -> None:
+    (tmp_path / "posts.txt").write_text(TEXT)
+    found = lines(predict(use, "posts.txt", "--json"))
+    full = [each for each in found if each["words"]]
+    predict(use, "posts.txt", "--conll", "--out", "found.conll")
+    blocks = read_blocks(tmp_path / "found.conll")
+    assert [block.words for block in blocks] == [each["words"] for each in full]
+    read = read_entities(tmp_path / "found.conll", "predicted")
+    spans = [[(e["start"], e["end"], e["type"]) for e in each["entities"]] for each in full]
+    assert [list(each.entities) for each in read] == spans
+
+    again = lines(predict(use, "found.conll", "--json"))
+    assert [each["words"] for each in again] == [each["words"] for each in full]
+    for one, two in zip(again, full, strict=True):
+        for a, b in zip(one["entities"], two["entities"], strict=True):
+            assert {**a, "text": b["text"], "characters": b["characters"]} == b
+    objects = [{"words": each["words"], "id": each["id"]} for each in full]
+    (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, objects)))
+    assert predict(use, "posts.jsonl", "--json") == predict(use, "found.conll", "--json")
+
+
+def test_a_page(use: Use, tmp_path: Path) -> None:
+    (tmp_path / "posts.txt").write_text(TEXT)
+    page = predict(use, "posts.txt", "--html")
+    assert page.startswith("<!doctype html>")
+    assert page.rstrip().endswith("</html>")
+    assert not re.search(r"<script|src=|href=|url\(|@import", page)
+    assert "<b>" not in page
+    paragraphs = re.findall(r"<p [^>]*>(.*?)</p>", page)
+    bare = [re.sub(r"<small>.*?</small>|</?mark[^>]*>", "", each) for each in paragraphs]
+    assert [html.unescape(each) for each in bare] == TEXT.splitlines()
+    assert page.count("<mark") == sum(
+        len(each["entities"]) for each in lines(predict(use, "posts.txt", "--json"))
+    )
+
+
+def test_pictures(use: Use, tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "photos" / "1.png")
+    posts = [
+        {"text": "Washington and Amazon won in Paris .", "image": "1.png"},
+        {"text": "Washington and Amazon won in Paris .", "image": "2"},
+    ]
+    (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, posts)))
+    code, out, err = use("predict", "seeing@mini", "posts.jsonl", "--images", "photos", "--json")
+    assert code == 0
+    seen, blind = lines(out)
+    assert [e["score"] for e in seen["entities"]] != [e["score"] for e in blind["entities"]]
+    assert "1 of 2 posts name a picture that is not there (the first: 2)" in err
+    one = predict(
+        use,
+        "--text",
+        "Washington and Amazon won in Paris .",
+        "--image",
+        "photos/1.png",
+        "--json",
+        run="seeing@mini",
+    )
+    assert lines(one)[0]["entities"] == seen["entities"]
+    (tmp_path / "posts.txt").write_text(2 * "Washington and Amazon won in Paris .\n")
+    out = predict(use, "posts.txt", "--images", "photos", "--json", run="seeing@mini")
+    assert [each["entities"] for each in lines(out)] == [seen["entities"], blind["entities"]]
+    code, out, err = use("predict", "seeing@mini", "posts.txt", "--json")
+    assert "none of the 2 posts has one; give --images DIR" in err
+
+
+def test_splitting_a_file_changes_no_byte(use: Use, tmp_path: Path) -> None:
+    sentences = [f"Anna {'met Bob ' * (i % 5)}in Paris {i}" for i in range(40)]
+    for name, part in (("all", sentences), ("one", sentences[:13]), ("two", sentences[13:])):
+        objects = ({"id": f"s{each.split()[-1]}", "text": each} for each in part)
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, objects)))
+    halves = predict(use, "one.jsonl", "--json") + predict(use, "two.jsonl", "--json")
+    assert halves == predict(use, "all.jsonl", "--json")
+
+
+@pytest.mark.parametrize(
+    ("args", "part"),
+    [
+        (["lstm@mini"], "either INPUT or --text"),
+        (["lstm@mini", "posts.txt", "--text", "x"], "either INPUT or --text"),
+        (["lstm@mini", "posts.txt", "--image", "x"], "belong to --text"),
+        (["lstm@mini", "none.txt"], "none.txt: no such file"),
+        (["lstm@mini", "."], "not a file"),
+        (["lstn@mini", "posts.txt"], "did you mean `lstm`"),
+        (["nothing", "posts.txt"], "no folder, no stored run"),
+        (["lstm@mini", "posts.txt", "--images", "none"], "none: no such folder"),
+        (["lstm@mini", "--text", "x", "--image", "none.png"], "no such picture"),
+        (["lstm@mini", "bad.jsonl"], "bad.jsonl:2: not JSON"),
+        (["lstm@mini", "half.jsonl"], "half.jsonl:1: it holds surrogates"),
+        (["lstm@mini", "both.jsonl"], "both.jsonl:1: give the sentence as either"),
+        (["lstm@mini", "latin.txt"], "latin.txt:1: not UTF-8"),
+        (["lstm@mini", "nul.txt"], "nul.txt:1: not text"),
+        (["lstm@mini", "out.jsonl", "--images", "."], "outside"),
+    ],
+)
+def test_mistakes_are_one_line(use: Use, tmp_path: Path, args: list[str], part: str) -> None:
+    (tmp_path / "posts.txt").write_text(TEXT)
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"text"\n')
+    (tmp_path / "half.jsonl").write_text('{"text": "\\ud800"}')
+    (tmp_path / "both.jsonl").write_text('{"text": "a", "words": ["a"]}\n')
+    (tmp_path / "out.jsonl").write_text('{"text": "a", "image": "../x.png"}\n')
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    (tmp_path / "nul.txt").write_bytes(b"a\0b")
+    code, _, err = use("predict", *args)
+    assert code == 2
+    assert part in err
+    wrong = [line for line in err.splitlines() if "--help" not in line and "dev F1" not in line]
+    assert len(wrong) == 1
+
+
+def test_export(use: Use, tmp_path: Path) -> None:
+    code, out, _ = use("runs", "export", "plain@mini", "shared", "--whole")
+    assert (code, out.strip()) == (0, "shared")
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == [
+        "README.md",
+        "config.json",
+        "learnt.json",
+        "model.safetensors",
+    ]
+    text = ("--text", "Anna in Paris", "--json")
+    assert predict(use, *text, run="shared") == predict(use, *text, run="plain@mini")
+    code, _, err = use("runs", "export", "nothing", "out")
+    assert code == 2
+    assert "no stored run" in err
+
+
+def test_weights_that_are_not_kept(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+
+    def zoo(*args: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["zoo", *args])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code, capsys.readouterr().err
+
+    one = ("run", str(registry), "--system", "plain", "--jobs", "1")
+    code, err = zoo(*one, "--keep-weights", "none", "--whole")
+    assert code == 2
+    assert "give one of them" in err
+    assert zoo(*one, "--keep-weights", "none") == (0, "")
+    (folder,) = tmp_path.glob("results/runs/plain/mini/1-*")
+    assert not {"model.json", "model.safetensors"} & {path.name for path in folder.iterdir()}
+    for name in (str(folder), "plain@mini"):
+        code, err = zoo("predict", name, "--text", "Ada")
+        assert code == 2
+        assert "--keep-weights none" in err
+    assert zoo(*one, "--rerun", "always", "--whole") == (0, "")
+    assert zoo("predict", str(folder), "--text", "Ada") == (0, "")
+    assert zoo("runs", "verify") == (0, "")

@@ -1,0 +1,1 @@
+"""What parts of several kinds are made of. Nothing here is registered."""

@@ -1,0 +1,162 @@
+"""``zoo predict RUN [INPUT]``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli.options import PLUGIN
+from zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zoo.model.inputs import Format, Post, Tally
+    from zoo.model.model import Model
+    from zoo.model.outputs import Output
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command("predict")
+@click.argument("run")
+@click.argument("input", required=False)
+@click.option("--text", metavar="TEXT", help="Predict this one sentence instead of a file.")
+@click.option("--image", metavar="FILE", type=FILE, help="The picture posted with --text.")
+@click.option("--caption", metavar="TEXT", help="A caption of it, where the model reads captions.")
+@click.option(
+    "--images",
+    metavar="DIR",
+    type=FILE,
+    help="The folder of the pictures: by the field `image` of JSONL, the IMGID of columns, or the "
+    "number of a line of text.",
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["text", "jsonl", "conll"]),
+    help="What INPUT is (default: by its suffix, else by its first line).",
+)
+@click.option("--json", "output", flag_value="json", help="Print a JSON object a sentence.")
+@click.option("--conll", "output", flag_value="conll", help="Print a word and its tag a line.")
+@click.option("--html", "output", flag_value="html", help="Print a page with marked entities.")
+@click.option("--out", metavar="FILE", type=FILE, help="Write here instead of printing.")
+@click.option(
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="DIR",
+    type=FILE,
+    help="The results folder with the stored runs.",
+)
+@click.option(
+    "--allow-changed",
+    is_flag=True,
+    help="Use the model although the code of its parts is not that which it was trained by.",
+)
+@PLUGIN
+def command(
+    run: str,
+    input: str | None,
+    text: str | None,
+    image: Path | None,
+    caption: str | None,
+    images: Path | None,
+    kind: Format | None,
+    output: Output | None,
+    out: Path | None,
+    results: Path,
+    allow_changed: bool,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Find the entities of new sentences with the trained model of a run.
+
+    RUN is a run's folder, the beginning of its id, SYSTEM@DATASET (the run that was best on dev),
+    or the name of a model on the hub. INPUT is a file of running text (a sentence a line), JSONL
+    (`text` or `words`, `image`, `caption`), or columns (a word a line); - is standard input.
+
+    By default an entity a line is printed: the id of its sentence, type, words, score, and its
+    place in characters (in words, where words were given).
+    """
+    if (input is None) == (text is None):
+        raise click.UsageError("give either INPUT or --text")
+    if text is None and (image is not None or caption is not None):
+        raise click.UsageError("--image and --caption belong to --text; for a file give --images")
+    from zoo.model.inputs import STDIN, Source, of_text, picture_of
+    from zoo.registry import load_plugin_file, load_plugins
+
+    if input is not None and input != STDIN and not Path(input).exists():
+        raise ConfigError(f"{input}: no such file; for one sentence give --text")
+    load_plugins()
+    for plugin in plugins:
+        load_plugin_file(plugin)
+    posts: Iterable[Post]
+    if text is not None:
+        picture = None if image is None else picture_of(image)
+        one = of_text(text, "1", picture=picture, caption=caption)
+        source = None
+        posts = [one]
+    else:
+        assert input is not None, "checked above"
+        posts = source = Source(input, images, kind)
+    model = _model(run, results, allow_changed)
+    write(model, posts, output or "text", out, input or "a sentence")
+    if source is not None:
+        _notes(model, source.tally)
+
+
+def write(
+    model: Model, posts: Iterable[Post], output: Output, out: Path | None, title: str
+) -> None:
+    """Predict and print, sentence by sentence; a file is written whole or not at all."""
+    from zoo.files import owner
+    from zoo.model.outputs import written
+
+    parts = written(model.predict_posts(posts), output, f"{model.name}: {title}", model.types)
+    if out is None:
+        for part in parts:
+            sys.stdout.write(part)
+        return
+    beside = out.with_name(f".{out.name}.{owner()}.tmp")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(parts)
+        beside.replace(out)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _model(name: str, results: Path, allow_changed: bool) -> Model:
+    from zoo.model.find import find_run
+    from zoo.model.model import Model
+
+    chosen = find_run(name, results)
+    if chosen is not None:
+        if chosen.why:
+            click.echo(f"zoo: {chosen.why}", err=True)
+        return Model.from_folder(chosen.folder, allow_changed=allow_changed)
+    if "/" not in name or name.startswith((".", "/", "~")):
+        raise ConfigError(
+            f"{name}: no folder, no stored run of {results} and no model on the hub; give a run's "
+            "folder or id, SYSTEM@DATASET, or OWNER/NAME"
+        )
+    return Model.from_pretrained(name, allow_changed=allow_changed)
+
+
+def _notes(model: Model, tally: Tally) -> None:
+    """Say what the model reads and the posts did not have."""
+    if tally.absent:
+        click.echo(
+            f"zoo: {tally.absent} of {tally.posts} posts name a picture that is not there (the "
+            f"first: {tally.first}); they were read without one",
+            err=True,
+        )
+    for name in model.sees:
+        if name != "words" and name not in tally.had and tally.posts:
+            hint = "; give --images DIR" if name == "picture" else ""
+            click.echo(
+                f"zoo: the model reads a {name}, and none of the {tally.posts} posts has one{hint}",
+                err=True,
+            )

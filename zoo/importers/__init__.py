@@ -1,0 +1,1 @@
+"""Data of other tools, as samples: ``formats`` lists what is read, ``convert`` does all."""

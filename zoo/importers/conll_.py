@@ -1,0 +1,26 @@
+"""CoNLL columns, IMGID blocks and CoNLL-U, as reader ``bio`` reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from zoo.data.blocks import read_blocks
+from zoo.importers.documents import Document
+from zoo.tags import read_tags, scheme_of
+
+
+def read(file: Path, names: list[str] | None) -> Iterator[Document]:
+    """See :func:`zoo.importers.formats.read`."""
+    noticed = dict[str, None]()
+    blocks = read_blocks(file, lambda kind, _: noticed.setdefault(kind))
+    scheme = scheme_of(set(chain.from_iterable(block.tags for block in blocks)))
+    for block in blocks:
+        entities = read_tags(block.tags, "lenient", scheme)
+        where = f"{file}:{block.line}"
+        made = Document(where, block.id, words=block.words, entities=entities, image=block.id)
+        if "IO" in noticed:
+            made.noticed.append("IO")
+            noticed.clear()
+        yield made

@@ -1,0 +1,155 @@
+"""From files of any known format to a folder that reader ``jsonl`` reads."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from zoo.data.files import SPLITS, Ids, Split
+from zoo.data.findings import counted, some
+from zoo.data.jsonl import write_jsonl
+from zoo.data.pictures import PictureFolder
+from zoo.data.splitting import SHARES, shuffled
+from zoo.errors import DataError
+from zoo.importers.documents import Conversion, Document, Sentence
+from zoo.importers.formats import FORMATS, guess, read
+from zoo.types import Picture, Sample, Splits
+
+MOST_FAULTS = 100
+"""Faults that are told at once."""
+
+_UPLOADED = re.compile(r"[0-9a-f]{8}-")
+"""What Label Studio puts before the name of an uploaded file."""
+
+
+@dataclass
+class Imported:
+    """What was made of the files.
+
+    Args:
+        splits: the samples; a split that nothing fell into is empty.
+        findings: what was noticed, one line each.
+        chosen: how the splits came about, in a sentence.
+    """
+
+    splits: Splits
+    findings: list[str] = field(default_factory=list)
+    chosen: str = ""
+
+
+def convert(
+    files: Sequence[Path],
+    kind: str | None,
+    conversion: Conversion,
+    shares: Sequence[float] | None = None,
+    seed: int = 0,
+    images: Path | None = None,
+    names: list[str] | None = None,
+) -> Imported:
+    """Read files, turn their spans into entities over words, and split.
+
+    Args:
+        kind: a format of ``FORMATS``; None: found by looking.
+        shares: of train, dev and, if there are three, test; None: as the files are named, else
+            80/10/10. What belongs to one picture or one text stays together.
+        images: the folder of pictures, looked up by the name or the id of a document.
+        names: the tags that numbers stand for.
+
+    Raises:
+        DataError: everything that is wrong, one line each.
+    """
+    made: list[tuple[Split | None, Sentence]] = []
+    for file in files:
+        if not file.exists():
+            raise DataError(f"{file}: no such file")
+        own = kind or guess(file)
+        if own is None:
+            raise DataError(f"{file}: its format is not known; name it: --from {'|'.join(FORMATS)}")
+        split = _split_of(file)
+        for document in read(own, file, names):
+            made += [(split, sentence) for sentence in conversion.sentences(document)]
+    if conversion.faults:
+        _refuse(conversion.faults)
+    if not made:
+        raise DataError(f"{some(map(str, files))}: no sentence in there")
+    folder = PictureFolder(images) if images is not None else None
+    findings, absent = conversion.findings(), list[str]()
+    ids = Ids()
+    samples: list[tuple[Split | None, Sample]] = []
+    for number, (split, sentence) in enumerate(made, 1):
+        document = sentence.document
+        id = document.id or str(number)
+        if document.id and sentence.number:
+            id = f"{id}.{sentence.number}"
+        picture = _picture(folder, document) if folder else None
+        if folder and document.image and picture is None:
+            absent.append(document.image)
+        sample = Sample(
+            ids.unique(id, ""),
+            sentence.words,
+            sentence.entities,
+            document.language,
+            picture,
+            document.caption,
+            document.extra,
+        )
+        samples.append((split, sample))
+    if absent:
+        what = ("picture is named and absent", "pictures are named and absent")
+        findings.append(f"{counted(len(absent), *what)}: {some(absent)}")
+    if folder:
+        folder.check()
+    named = all(split is not None for split, _ in samples)
+    if shares is None and named and any(split == "train" for split, _ in samples):
+        splits: Splits = {name: [s for split, s in samples if split == name] for name in SPLITS}
+        return Imported(splits, findings, "the splits are those of the files")
+    shares = shares or SHARES
+    posts = [sentence.document.id or sentence.document.where for _, sentence in made]
+    splits = shuffled([sample for _, sample in samples], shares, seed, posts)
+    percent = "/".join(f"{100 * share:g}" for share in shares)
+    return Imported(splits, findings, f"split {percent} with seed {seed}")
+
+
+def write(imported: Imported, out: Path) -> None:
+    """Write the splits as JSONL, with the pictures that they name in ``images``.
+
+    Raises:
+        DataError: the folder is there and not empty, or can't be written.
+    """
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise DataError(f"{out}: is there already; name another folder, or remove it")
+        out.mkdir(parents=True, exist_ok=True)
+        for split, samples in imported.splits.items():
+            if samples:
+                write_jsonl(out / f"{split}.jsonl", samples)
+        for sample in (each for samples in imported.splits.values() for each in samples):
+            if sample.picture is not None and sample.picture.path is not None:
+                target = out / "images" / sample.picture.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if not target.exists():
+                    shutil.copyfile(sample.picture.path, target)
+    except OSError as error:
+        raise DataError(f"{error.filename or out}: {error.strerror}") from error
+
+
+def _picture(folder: PictureFolder, document: Document) -> Picture | None:
+    """The picture that a document names, else the one that bears its id."""
+    names = [document.image, _UPLOADED.sub("", document.image or "", count=1), document.id]
+    sought = [name for name in dict.fromkeys(names) if name]
+    return next((found for name in sought if (found := folder.find(name, document.where))), None)
+
+
+def _split_of(file: Path) -> Split | None:
+    """The split that a file's name says, as in ``train.jsonl`` or ``train-00000-of-00001``."""
+    stem = re.split(r"[-_.\d]", file.stem.lower())[0]
+    return next((split for split, names in SPLITS.items() if stem in names), None)
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    more = len(faults) - MOST_FAULTS
+    told = [*faults[:MOST_FAULTS], *([f"… and {more} more"] if more > 0 else [])]
+    raise DataError(*told)

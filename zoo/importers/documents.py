@@ -1,0 +1,260 @@
+"""Annotated documents, and how their character spans become entities over words."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from zoo.data.files import clean
+from zoo.data.findings import counted, some
+from zoo.data.records import CharSpan
+from zoo.data.text import split_words
+from zoo.types import Entity
+
+Offsets = Literal["auto", "characters", "utf-16"]
+Inside = Literal["refuse", "expand", "drop"]
+By = Literal["document", "line"]
+
+_WORDING = {
+    "several": (
+        "task has several annotations, of which the first is taken",
+        "tasks have several annotations, of which the first is taken",
+    ),
+    "IO": (
+        "file has tags without prefixes, in which adjacent entities of one type read as one",
+        "files have tags without prefixes, in which adjacent entities of one type read as one",
+    ),
+    "empty": ("document without words is left out", "documents without words are left out"),
+    "utf-16": (
+        "document counts offsets in UTF-16 units",
+        "documents count offsets in UTF-16 units",
+    ),
+    "nested": ("entity inside another is left out", "entities inside others are left out"),
+    "dropped": ("entity that cuts a word is left out", "entities that cut a word are left out"),
+    "widened": (
+        "entity that cuts a word is widened to whole words",
+        "entities that cut a word are widened to whole words",
+    ),
+}
+
+
+@dataclass
+class Document:
+    """One document as its file has it: running text with spans, or words with entities.
+
+    Args:
+        where: its place in the file, for messages.
+        faults: what is wrong with it, one line each.
+        noticed: what is odd about it and can yet be read, as keys of ``_WORDING``.
+        by: whether its lines are sentences of their own.
+        utf16: whether its tool counts UTF-16 units, where nothing in it tells.
+    """
+
+    where: str
+    id: str | None = None
+    text: str | None = None
+    spans: Sequence[CharSpan] = ()
+    words: Sequence[str] = ()
+    entities: Sequence[Entity] = ()
+    image: str | None = None
+    caption: str | None = None
+    language: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    noticed: list[str] = field(default_factory=list)
+    by: By = "document"
+    utf16: bool = False
+
+
+@dataclass
+class Sentence:
+    """A document, or a line of one, as words with entities."""
+
+    document: Document
+    words: tuple[str, ...]
+    entities: tuple[Entity, ...]
+    number: int | None = None
+
+
+@dataclass
+class Conversion:
+    """Makes sentences of documents, and keeps what was noticed and what is wrong.
+
+    Args:
+        offsets: what offsets count: code points, or UTF-16 units as JavaScript does; ``auto``:
+            whichever fits the spans of a document (the text that they repeat, else words' edges),
+            and what its tool counts where both do.
+        inside: what becomes of an entity that begins or ends inside a word: a fault, the whole
+            words, or nothing.
+        by: whether each line is a sentence of its own; None: as the format has it.
+    """
+
+    offsets: Offsets = "auto"
+    inside: Inside = "refuse"
+    by: By | None = None
+    faults: list[str] = field(default_factory=list)
+    noticed: dict[str, list[str]] = field(default_factory=dict)
+
+    def sentences(self, document: Document) -> list[Sentence]:
+        """The sentences of a document; its faults are kept."""
+        self.faults += document.faults
+        for kind in document.noticed:
+            self._notice(kind, document.where)
+        if document.text is None:
+            if not document.words:
+                self._notice("empty", document.where)
+                return []
+            return [Sentence(document, tuple(document.words), tuple(document.entities))]
+        text, spans = document.text, self._spans(document)
+        lines = [(0, len(text))]
+        if (self.by or document.by) == "line":
+            lines = [found.span() for found in re.finditer(r"[^\r\n]+", text)]
+        made: list[Sentence] = []
+        for first, last in lines:
+            own = [s for s in spans if s.start < last and s.end > first]
+            words = [(w, a + first, b + first) for w, a, b in split_words(text[first:last])]
+            if not words:
+                if len(lines) == 1:
+                    self._notice("empty", document.where)
+                continue
+            entities = self._entities(document, own, words)
+            number = len(made) + 1 if len(lines) > 1 else None
+            made.append(Sentence(document, tuple(w for w, _, _ in words), entities, number))
+        return made
+
+    def findings(self) -> list[str]:
+        """One line for each kind of thing that was noticed."""
+        return [
+            f"{counted(len(places), *_WORDING[kind])}: {some(places)}"
+            for kind, places in self.noticed.items()
+        ]
+
+    def _notice(self, kind: str, where: str) -> None:
+        self.noticed.setdefault(kind, []).append(where)
+
+    def _spans(self, document: Document) -> list[CharSpan]:
+        """The spans by code points, without white space at their ends, none inside another."""
+        text = document.text or ""
+        spans = list(document.spans)
+        if self._is_utf16(document, text, spans):
+            self._notice("utf-16", document.where)
+            spans = _by_code_points(text, spans)
+        kept: list[CharSpan] = []
+        for span in spans:
+            label = clean(span.type)
+            if not label:
+                self._fault(document, span, "has no type that can be seen")
+                continue
+            if not 0 <= span.start < span.end <= len(text):
+                self._fault(document, span, f"is out of range: the text has {len(text)} characters")
+                continue
+            there = text[span.start : span.end]
+            if span.said is not None and span.said.split() != there.split():
+                self._fault(
+                    document, span, f"repeats `{span.said[:60]}`, and the text there is `{there}`"
+                )
+                continue
+            start = span.start + len(there) - len(there.lstrip())
+            end = start + len(there.strip())
+            if start >= end:
+                self._fault(document, span, "covers nothing but white space")
+                continue
+            kept.append(CharSpan(start, end, label))
+        return self._outermost(document, kept)
+
+    def _is_utf16(self, document: Document, text: str, spans: Sequence[CharSpan]) -> bool:
+        if self.offsets != "auto" or not any(ord(char) > 0xFFFF for char in text):
+            return self.offsets == "utf-16"
+        units, points = _fit(text, _by_code_points(text, spans)), _fit(text, spans)
+        return units > points or (units == points and document.utf16)
+
+    def _outermost(self, document: Document, spans: Iterable[CharSpan]) -> list[CharSpan]:
+        """Without doubles and without those inside another; crossing ones are faults."""
+        kept: list[CharSpan] = []
+        for span in sorted(dict.fromkeys(spans), key=lambda s: (s.start, -s.end)):
+            before = kept[-1] if kept else None
+            if before is None or span.start >= before.end:
+                kept.append(span)
+            elif (span.start, span.end) == (before.start, before.end):
+                self._fault(document, span, f"is of the type {before.type}, too; keep one of them")
+            elif span.end <= before.end:
+                self._notice("nested", document.where)
+            else:
+                self._fault(
+                    document,
+                    span,
+                    f"overlaps {before.start}–{before.end} ({before.type}); keep one of them",
+                )
+        return kept
+
+    def _entities(
+        self,
+        document: Document,
+        spans: Sequence[CharSpan],
+        words: Sequence[tuple[str, int, int]],
+    ) -> tuple[Entity, ...]:
+        starts, ends = [w[1] for w in words], [w[2] for w in words]
+        found: list[Entity] = []
+        for span in spans:
+            first = bisect.bisect_right(ends, span.start)
+            last = bisect.bisect_left(starts, span.end)
+            if first >= last:
+                self._fault(document, span, "covers no word")
+                continue
+            exact = starts[first] >= span.start and ends[last - 1] <= span.end
+            cut = " ".join(word for word, _, _ in words[first:last])
+            if not exact and self.inside == "drop":
+                self._notice("dropped", document.where)
+                continue
+            if not exact and self.inside == "refuse":
+                self._fault(
+                    document,
+                    span,
+                    f"cuts a word of `{cut}`; correct it, or give --inside expand or drop",
+                )
+                continue
+            if not exact:
+                self._notice("widened", document.where)
+            if found and first < found[-1].end:
+                self._fault(document, span, f"shares a word of `{cut}` with the entity before it")
+                continue
+            found.append(Entity(first, last, span.type))
+        return tuple(found)
+
+    def _fault(self, document: Document, span: CharSpan, what: str) -> None:
+        self.faults.append(
+            f"{document.where}: the entity {span.start}–{span.end} ({span.type}) {what}"
+        )
+
+
+def _by_code_points(text: str, spans: Sequence[CharSpan]) -> list[CharSpan]:
+    """Spans whose offsets count UTF-16 units, by code points; one out of range stays so."""
+    units, place = {0: 0}, 0
+    for number, char in enumerate(text, 1):
+        place += 2 if ord(char) > 0xFFFF else 1
+        units[place] = number
+    beyond = len(text) + 1
+    return [
+        s._replace(start=units.get(s.start, beyond), end=units.get(s.end, beyond)) for s in spans
+    ]
+
+
+def _fit(text: str, spans: Sequence[CharSpan]) -> int:
+    """How many spans fit the text: what they repeat stands there, or they end with words."""
+    edges = Counter(end for _, _, end in split_words(text))
+    begins = Counter(start for _, start, _ in split_words(text))
+    fit = 0
+    for span in spans:
+        if not 0 <= span.start < span.end <= len(text):
+            continue
+        there = text[span.start : span.end]
+        if span.said is not None:
+            fit += span.said == there
+            continue
+        start = span.start + len(there) - len(there.lstrip())
+        fit += start in begins and start + len(there.strip()) in edges
+    return fit

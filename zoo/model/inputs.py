@@ -1,0 +1,273 @@
+"""What there is to predict: lines of text, JSONL, columns; one sentence at a time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Literal
+
+from zoo.data.pictures import PictureFolder
+from zoo.data.text import split_words
+from zoo.errors import DataError, invisible
+from zoo.types import Picture, Sample
+
+Format = Literal["text", "jsonl", "conll"]
+FORMATS: tuple[Format, ...] = ("text", "jsonl", "conll")
+MARK = "IMGID:"
+STDIN = "-"
+_SUFFIXES: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".conll": "conll",
+    ".conllu": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".tsv": "conll",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A sentence to predict: its sample and, of running text, the text and its words' places."""
+
+    sample: Sample
+    text: str | None = None
+    places: Sequence[tuple[int, int]] | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was noticed while reading: how many posts there were, what they had beside words, and
+    how many pictures are named and absent, with the name of the first."""
+
+    posts: int = 0
+    had: set[str] = field(default_factory=set)
+    absent: int = 0
+    first: str = ""
+
+    def add(self, post: Post, named: str | None) -> Post:
+        sample = post.sample
+        self.posts += 1
+        self.had |= {name for name in ("picture", "caption") if sample.get(name) is not None}
+        self.had |= sample.extra.keys()
+        if named and post.sample.picture is None:
+            self.absent += 1
+            self.first = self.first or named
+        return post
+
+
+def of_text(text: str, id: str, **fields: object) -> Post:
+    """A post of running text; see :func:`zoo.data.text.split_words`.
+
+    Raises:
+        DataError: it holds halves of surrogate pairs, which are no characters.
+    """
+    if not encodable(text):
+        raise DataError(f"post {id}: its text holds surrogates, which are no characters")
+    found = split_words(text)
+    words = tuple(word for word, _, _ in found)
+    sample = replace(Sample(id, words), **fields)  # type: ignore[arg-type]
+    return Post(sample, text, [(start, end) for _, start, end in found])
+
+
+def encodable(text: str) -> bool:
+    """Whether a text holds nothing but characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def picture_of(path: str | Path) -> Picture:
+    """A picture by its file. Raises DataError where there is none."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such picture")
+    return Picture(path.name, path)
+
+
+def guess(path: str, line: str) -> Format:
+    """The format of a file by its suffix, else by its first line that is not blank."""
+    known = _SUFFIXES.get(Path(path).suffix.lower())
+    if known is not None:
+        return known
+    if line.lstrip().startswith("{"):
+        return "jsonl"
+    if line.startswith(MARK) or line.startswith("-DOCSTART-"):
+        return "conll"
+    return "conll" if line.count("\t") in (1, 2, 3) and len(line.split()) < 5 else "text"
+
+
+@dataclass
+class Source:
+    """A file, or standard input, whose posts are read one after the other.
+
+    Args:
+        path: ``-`` is standard input.
+        images: the folder of the pictures; None: no pictures are looked for, but those that a line
+            of JSONL names by a path.
+        format: None: as :func:`guess` finds.
+    """
+
+    path: str
+    images: Path | None = None
+    format: Format | None = None
+    tally: Tally = field(default_factory=Tally)
+
+    def __iter__(self) -> Iterator[Post]:
+        """Raises DataError naming file and line."""
+        name = "standard input" if self.path == STDIN else self.path
+        folder = None
+        if self.images is not None:
+            if not self.images.is_dir():
+                raise DataError(f"--images {self.images}: no such folder")
+            folder = PictureFolder(self.images)
+        try:
+            if self.path == STDIN:
+                yield from self._posts(_lines(sys.stdin.buffer, name), name, folder)
+            else:
+                if Path(self.path).exists() and not Path(self.path).is_file():
+                    raise DataError(f"{name}: not a file")
+                with open(self.path, "rb") as file:
+                    yield from self._posts(_lines(file, name), name, folder)
+        except FileNotFoundError:
+            raise DataError(f"{name}: no such file") from None
+        except OSError as error:
+            raise DataError(f"{name}: can't be read ({error.strerror})") from None
+
+    def _posts(
+        self, lines: Iterator[tuple[int, str]], name: str, folder: PictureFolder | None
+    ) -> Iterator[Post]:
+        waiting: list[tuple[int, str]] = []
+        for number, line in lines:
+            waiting.append((number, line))
+            if line.strip():
+                break
+        first = waiting[-1][1] if waiting else ""
+        kind = self.format or guess(self.path, first)
+        reader = {"text": _text, "jsonl": _jsonl, "conll": _conll}[kind]
+        yield from reader(_chained(waiting, lines), name, folder, self.tally)
+
+
+def _chained(
+    first: Iterable[tuple[int, str]], rest: Iterator[tuple[int, str]]
+) -> Iterator[tuple[int, str]]:
+    yield from first
+    yield from rest
+
+
+def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
+    """Numbered lines without their ends."""
+    for number, raw in enumerate(file, 1):
+        try:
+            line = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise DataError(f"{name}:{number}: not UTF-8; save the file as UTF-8") from None
+        if "\0" in line:
+            raise DataError(f"{name}:{number}: not text (it holds NUL characters)")
+        yield number, line.rstrip("\r\n").removeprefix("\ufeff")
+
+
+def _text(
+    lines: Iterable[tuple[int, str]], name: str, folder: PictureFolder | None, tally: Tally
+) -> Iterator[Post]:
+    """A post a line; its picture is named by the number of the line."""
+    for number, line in lines:
+        post = of_text(line, str(number))
+        if folder is not None:
+            picture = folder.find(str(number), f"{name}:{number}")
+            post = replace(post, sample=replace(post.sample, picture=picture))
+        yield tally.add(post, None)
+
+
+def _jsonl(
+    lines: Iterable[tuple[int, str]], name: str, folder: PictureFolder | None, tally: Tally
+) -> Iterator[Post]:
+    """A JSON object a line, with ``text`` or ``words``, as reader ``jsonl`` takes them.
+
+    Entities, where there are any, are passed over.
+    """
+    for number, line in lines:
+        if invisible(line):
+            continue
+        where = f"{name}:{number}"
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: not JSON ({error}); write one object a line") from None
+        if "\\u" in line and not encodable(json.dumps(record, ensure_ascii=False)):
+            raise DataError(f"{where}: it holds surrogates, which are no characters")
+        if not isinstance(record, dict):
+            raise DataError(f'{where}: not an object; write {{"text": "…"}}')
+        known = {"id", "text", "words", "image", "caption", "language", "entities"}
+        fields = {
+            key: value
+            for key, value in record.items()
+            if key in ("caption", "language") and value is not None
+        }
+        extra = {k: v for k, v in record.items() if k not in known and isinstance(v, str)}
+        if not all(isinstance(value, str) for value in fields.values()):
+            raise DataError(f"{where}: `caption` and `language` must be text")
+        id = record.get("id", str(number))
+        if isinstance(id, bool) or not isinstance(id, str | int):
+            raise DataError(f"{where}: `id` must be text or a whole number")
+        images = record.get("image")
+        images = images if isinstance(images, list) else [images]
+        named = [str(each) for each in images if each is not None and str(each).strip()]
+        picture = None
+        if folder is not None:
+            found = (folder.find(each, where) for each in named)
+            picture = next((each for each in found if each is not None), None)
+        fields |= {"picture": picture, "extra": extra}
+        if ("words" in record) == ("text" in record):
+            raise DataError(f"{where}: give the sentence as either `words` or `text`")
+        words = record.get("words")
+        if "text" in record:
+            if not isinstance(record["text"], str):
+                raise DataError(f"{where}: `text` must be text; give a list of words as `words`")
+            post = of_text(record["text"], str(id), **fields)
+        elif isinstance(words, list) and all(isinstance(w, str) and w for w in words):
+            post = Post(replace(Sample(str(id), tuple(words)), **fields))
+        else:
+            raise DataError(f"{where}: `words` must be a list of words, none of them empty")
+        yield tally.add(post, named[0] if named else None)
+
+
+def _conll(
+    lines: Iterable[tuple[int, str]], name: str, folder: PictureFolder | None, tally: Tally
+) -> Iterator[Post]:
+    """A word a line, in the first column (the second where the first counts words); a blank line
+    ends a sentence. ``IMGID:`` names its picture. Tags, where there are any, are passed over."""
+    words: list[str] = []
+    id: str | None = None
+    count = 0
+
+    def post(number: int) -> Post:
+        nonlocal words, id, count
+        count += 1
+        picture = folder.find(id, f"{name}:{number}") if folder and id else None
+        made = Post(Sample(id or str(count), tuple(words), picture=picture))
+        words = []
+        return tally.add(made, id if folder else None)
+
+    number = 0
+    for number, line in lines:
+        if line.startswith(MARK):
+            if words:
+                yield post(number)
+            id = line[len(MARK) :].strip().split("\t")[0] or None
+        elif invisible(line.replace("\u00a0", "x")) or line.startswith("-DOCSTART-"):
+            if words:
+                yield post(number)
+                id = None
+        elif not line.startswith(("# id ", "# text", "# sent_id")):
+            columns = line.split("\t") if "\t" in line else line.split()
+            counted = len(columns) > 2 and columns[0].isdecimal()
+            words.append(columns[int(counted)].strip(" ") or "\u00a0")
+    if words:
+        yield post(number)

@@ -1,0 +1,155 @@
+"""A model as it is shared: description, weights, and a card for its readers."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+from zoo.encoders.references import Reference
+from zoo.errors import ConfigError
+from zoo.evaluation.counts import counts
+from zoo.evaluation.predictions import read_predictions
+from zoo.evaluation.scores import Scores
+from zoo.evaluation.systems import influence
+from zoo.files import write_atomic
+from zoo.model.card import card
+from zoo.model.description import (
+    COPIES,
+    DESCRIPTION,
+    LEARNT,
+    SHARED,
+    WEIGHTS,
+    About,
+    Description,
+    Score,
+    write_description,
+)
+from zoo.model.load import Loaded, description_file, load_folder
+from zoo.model.store import add_copies
+from zoo.results.record import RunRecord, read_run, write_run
+from zoo.yaml import load
+
+CARD = "README.md"
+OWN = (SHARED, LEARNT, WEIGHTS, CARD, COPIES, ".gitattributes")
+
+
+def save(loaded: Loaded, folder: Path, whole: bool) -> Path:
+    """See :meth:`zoo.model.model.Model.save_pretrained`."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; name a folder")
+    foreign = (
+        sorted(p.name for p in folder.iterdir() if p.name not in OWN) if folder.exists() else []
+    )
+    if foreign:
+        raise ConfigError(
+            f"{folder}: it holds other files ({foreign[0]}); name an empty folder, so that nothing "
+            "is shared that was not meant to be"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.resolve() == loaded.folder.resolve():
+        raise ConfigError(f"{folder}: the model lies there already; name another folder")
+    shutil.rmtree(folder / COPIES, ignore_errors=True)
+    for name in (LEARNT, WEIGHTS):
+        shutil.copyfile(loaded.folder / name, folder / name)
+    if (loaded.folder / COPIES).is_dir():
+        shutil.copytree(loaded.folder / COPIES, folder / COPIES, copy_function=shutil.copyfile)
+    found = loaded.description
+    if (loaded.folder / "run.json").is_file():
+        found = found.model_copy(update={"about": about(loaded.folder)})
+    found = without_paths(found)
+    found = (
+        add_copies(folder, found, [shared_reference(each) for each in loaded.references], SHARED)
+        if whole
+        else write_description(folder, found, SHARED)
+    )
+    write_atomic(folder / CARD, card(found))
+    return folder
+
+
+def without_paths(found: Description) -> Description:
+    """The description with the last step alone of every path that names a model: the rest tells of
+    a machine, and of no model."""
+    text = found.model_dump_json()
+    for each in found.references:
+        if each.kind in ("folder", "file") and (path := _path(each.model)) is not None:
+            text = text.replace(_quoted(path), _quoted(Path(path).name))
+    return Description.model_validate_json(text)
+
+
+def shared_reference(reference: Reference) -> Reference:
+    """A reference by the name that :func:`without_paths` gives it."""
+    path = _path(reference.name.model)
+    if path is None:
+        return reference
+    name = reference.name.model.replace(path, Path(path).name)
+    return reference._replace(name=reference.name._replace(model=name))
+
+
+def _path(model: str) -> str | None:
+    """The path in a model's name: it begins with a slash, a dot or a tilde."""
+    for path in (model, model.partition(" ")[2]):  # `resnet50 /models/weights.pth`
+        if path.startswith(("/", "~", ".")):
+            return path
+    return None
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def make_whole(folder: Path) -> Description:
+    """Add copies of the models that a run refers to to its folder, which then needs no hub.
+
+    Raises:
+        ConfigError, DataError: the model can't be loaded.
+    """
+    loaded = load_folder(folder)
+    if loaded.description.whole or description_file(folder).name != DESCRIPTION:
+        return loaded.description
+    found = add_copies(folder, loaded.description, loaded.references, DESCRIPTION)
+    if (folder / "run.json").is_file():
+        write_run(folder, read_run(folder))
+    return found
+
+
+def about(folder: Path) -> About:
+    """What the folder of a run tells a reader of its model."""
+    record = read_run(folder)
+    path = folder / "config.yaml"
+    written: dict[str, Any] = dict(load(path)) if path.is_file() else {}
+    return About(
+        dataset=record.dataset,
+        fingerprint=record.data_fingerprint,
+        tags=record.tags,
+        sentences=record.sentences,
+        notes=record.notes,
+        dev=_score(folder, record, "dev", record.dev),
+        test=_score(folder, record, "test", record.test),
+        epochs=record.epochs,
+        best_epoch=record.best_epoch,
+        recipe=record.recipe,
+        settings=dict(written.get("recipe") or {}),
+        device=record.device,
+        parameters=record.parameters.total if record.parameters else None,
+        cites=record.cites,
+        text_only=record.text_only,
+    )
+
+
+def _score(folder: Path, record: RunRecord, split: str, scores: Scores | None) -> Score | None:
+    """Scores with the interval that other sentences of the kind would give the same model."""
+    if scores is None:
+        return None
+    path, low, high = folder / f"predictions.{split}.jsonl", None, None
+    if path.is_file():
+        runs = {record.seed: read_predictions(path)}
+        both, _ = counts(runs, runs)
+        used = both[:, both.any(axis=(0, 2))]
+        shares = influence(used)[0]
+        if len(shares) >= 10:
+            error = 1.96 * float(shares.std(ddof=1)) / math.sqrt(len(shares))
+            low, high = max(0.0, scores.f1 - error), min(100.0, scores.f1 + error)
+    return Score(precision=scores.precision, recall=scores.recall, f1=scores.f1, low=low, high=high)

@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.common import ROOT, Settings, machine
 from zoo.files import write_atomic
 
-NAMES = ("train_step", "systems", "padding", "crf", "scoring", "startup", "predict")
+NAMES = ("train_step", "systems", "padding", "crf", "scoring", "statistics", "startup", "predict")
 
 Record = dict[str, Any]
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("crf", "padding", "predict", "scoring", "startup", "systems", "train_step")
+NAMES = ("crf", "padding", "predict", "scoring", "startup", "statistics", "systems", "train_step")
 
 
 @pytest.fixture(autouse=True)

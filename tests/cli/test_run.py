@@ -150,7 +150,7 @@ def test_the_stored_weights_make_the_stored_predictions(
     from safetensors.torch import load_file
 
     from zoo.config.read import read
-    from zoo.evaluation.predictions import write_predictions
+    from zoo.evaluation.predictions import entity_names, write_predictions
     from zoo.results.store import Store
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs
@@ -166,7 +166,8 @@ def test_the_stored_weights_make_the_stored_predictions(
         trainer.system.load_state_dict(load_file(store.folder(job) / "model.safetensors"))
         test = job.data.splits["test"]
         again = registry.parent / "again.jsonl"
-        write_predictions(again, test, trainer.predict(test))
+        seen = entity_names(job.data.splits["train"])
+        write_predictions(again, test, trainer.predict(test), seen)
         stored = (store.folder(job) / "predictions.test.jsonl").read_bytes()
         assert again.read_bytes() == stored
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import Execution, Source, execution, many, seeds, source
+from zoo.cli.options import MARGIN, Execution, Source, execution, many, seeds, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from zoo.config.config import Config
     from zoo.config.specs import Comparison, Study
+    from zoo.results.ablations import Comparison as Compared
     from zoo.results.store import Store
-    from zoo.results.tables import Table
     from zoo.runs.job import Job
 
     Comparisons = dict[Comparison, dict[str, list[Job]]]  # by arm
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     help="Take datasets, seeds, backbone and recipe from this suite (default: the first one).",
 )
 @seeds("Make runs of this seed only. Repeatable.")
+@MARGIN
 @execution()
 def command(
     ablations: tuple[str, ...],
     suite: str | None,
     seeds: tuple[int, ...],
+    margin: float,
     source: Source,
     execution: Execution,
 ) -> int:
@@ -49,8 +51,11 @@ def command(
     studies = choose(config, ablations, suite or (config.path.stem if config.own else None))
 
     from zoo.cli.execute import carry_out
-    from zoo.results.plots import write_bars
-    from zoo.results.writers import render, write
+    from zoo.results.ablations import ablation_tables
+    from zoo.results.plots import write_plot
+    from zoo.results.statistics import Statistics
+    from zoo.results.terminal import render
+    from zoo.results.writers import write
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs, pending
 
@@ -69,17 +74,18 @@ def command(
     if execution.dry_run:
         return list_arms(sorted_out, wanted, pending(wanted, store, execution.rerun), console)
     failed = carry_out(wanted, store, console, execution)
-    folder = store.root / "ablations"
+    folder, statistics = store.root / "ablations", Statistics(store.root)
     for study, comparisons in sorted_out:
-        tables = tables_of(comparisons, config, store)
+        tables = ablation_tables(outcomes_of(comparisons, config, store), margin, statistics)
         heading = f"{study.name}: {study.description}" if study.description else study.name
         name = f"{study.name}-{suite}" if suite else study.name
         write(tables, folder, name, heading)
-        write_bars(tables, folder, name)
+        write_plot(tables, folder, name)
         for table in tables:
             console.print(render(table))
         where = f"{folder}/{name}.{{md,csv,tex,json,png,svg}}"
         console.print(where, highlight=False, markup=False, soft_wrap=True)
+    statistics.save()
     return 1 if failed else 0
 
 
@@ -113,30 +119,21 @@ def by_arm(jobs: Sequence[Job]) -> Comparisons:
     return found
 
 
-def tables_of(comparisons: Comparisons, config: Config, store: Store) -> list[Table]:
-    """An ablation's tables, from the runs that are there."""
-    from zoo.results.ablations import Outcome, ablation_tables
+def outcomes_of(comparisons: Comparisons, config: Config, store: Store) -> list[Compared]:
+    """An ablation's comparisons, with the runs that are there."""
+    from zoo.results.ablations import Comparison as Compared
+    from zoo.results.ablations import Outcome
 
-    tables = []
+    found = []
     for comparison, arms in comparisons.items():
-        facts = {
-            **comparison._asdict(),
-            "overrides": " ".join(config.overrides),
-        }
+        facts = {**comparison._asdict(), "overrides": " ".join(config.overrides)}
         outcomes = [
-            Outcome(
-                name,
-                jobs[0].data.fingerprint,
-                store.load_runs(filter(store.complete, jobs)),
-            )
+            Outcome(name, jobs[0].data.fingerprint, store.load_runs(filter(store.complete, jobs)))
             for name, jobs in arms.items()
         ]
-        tables += ablation_tables(
-            comparison.title,
-            {key: fact for key, fact in facts.items() if fact},
-            outcomes,
-        )
-    return tables
+        facts = {key: fact for key, fact in facts.items() if fact}
+        found.append(Compared(comparison.title, facts, outcomes))
+    return found
 
 
 def list_arms(

@@ -27,6 +27,11 @@ from zoo.cli.options import PLUGIN, many
     help="With arms of ablations and other variants that have overrides, in the files too. "
     "(On data where there is nothing else, they are always shown.)",
 )
+@click.option(
+    "--reported",
+    is_flag=True,
+    help="Show the numbers that papers report, in tables of their own, and write reported.*.",
+)
 @click.option("--details", is_flag=True, help="Show all columns.")
 @click.option(
     "--svg",
@@ -39,6 +44,7 @@ def command(
     results: Path,
     datasets: tuple[str, ...],
     all_variants: bool,
+    reported: bool,
     details: bool,
     svg: Path | None,
     plugins: tuple[Path, ...],
@@ -55,8 +61,12 @@ def command(
     from zoo.registry import load_plugin_file, load_plugins
     from zoo.results.leaderboard import leaderboard
     from zoo.results.overlaps import with_overlaps
+    from zoo.results.reported import datasets as papers_on
+    from zoo.results.reported import reported as reported_tables
+    from zoo.results.statistics import Statistics
     from zoo.results.store import Store
-    from zoo.results.writers import render, write
+    from zoo.results.terminal import render
+    from zoo.results.writers import write
 
     load_plugins()
     for plugin in plugins:
@@ -64,14 +74,22 @@ def command(
     store = Store(results)
     store.clean()
     runs = store.load_runs()
-    if not runs:
+    if not runs and not reported:
         raise DataError(f"{results}: no stored runs; `zoo run registry.yaml` makes some")
     known = {run.record.dataset for run in runs}
+    papers = papers_on() if reported else []
+    known |= set(papers)
     for name in datasets:
         if name not in known:
             raise DataError(f"--dataset {name}: no stored run on it{near(name, known)}")
-    tables = with_overlaps(leaderboard(runs, all_variants), store.root)
-    write(tables, results)
+    statistics = Statistics(results)
+    tables = with_overlaps(leaderboard(runs, all_variants, statistics), store.root)
+    statistics.save()
+    if tables:
+        write(tables, results)
+    if reported:
+        tables += reported_tables(papers)
+        write(reported_tables(papers), results, "reported")
     console = make_console(record=svg is not None)
     for table in tables:
         if not datasets or table.facts["dataset"] in datasets:

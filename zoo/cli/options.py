@@ -50,6 +50,22 @@ RESULTS = click.option(
     type=click.Path(path_type=Path),
     help="Where runs and tables go (default: results/ beside the YAML file).",
 )
+
+
+def _check_margin(context: click.Context, option: click.Parameter, value: float) -> float:
+    if not 0 < value <= 100:  # not a number, for one
+        raise click.BadParameter("a number of F1 points, above 0 and at most 100", context, option)
+    return value
+
+
+MARGIN = click.option(
+    "--margin",
+    default=0.5,
+    show_default=True,
+    type=float,
+    callback=_check_margin,
+    help="A difference within ± this many F1 points counts as none.",
+)
 _JOBS = click.option(
     "--jobs",
     "workers",

@@ -59,14 +59,20 @@ def command(
 
     from zoo.results.leaderboard import leaderboard
     from zoo.results.overlaps import with_overlaps
-    from zoo.results.writers import render, write
+    from zoo.results.statistics import Statistics
+    from zoo.results.terminal import render
+    from zoo.results.writers import write
 
-    shown = leaderboard(store.load_runs(filter(store.complete, jobs)), all=True)
+    statistics = Statistics(store.root)
+    made = store.load_runs(filter(store.complete, jobs))
+    shown = leaderboard(made, all=True, statistics=statistics)
     for table in with_overlaps(shown, store.root):
         console.print(render(table))
     stored = store.load_runs()
     if stored:
-        write(with_overlaps(leaderboard(stored), store.root), store.root)
+        tables = leaderboard(stored, statistics=statistics)
+        write(with_overlaps(tables, store.root), store.root)
+        statistics.save()
         where = f"{store.root}/leaderboard.{{md,csv,tex,json}}"
         console.print(f"all stored runs: {where}", highlight=False, markup=False, soft_wrap=True)
     return 1 if failed else 0

@@ -63,7 +63,8 @@ def command(
 
     from zoo.errors import ConfigError
     from zoo.results.store import Store
-    from zoo.results.writers import render, write
+    from zoo.results.terminal import render
+    from zoo.results.writers import write
     from zoo.runs import tuning
     from zoo.runs.datasets import dataset_key, load_datasets
     from zoo.runs.job import make_jobs

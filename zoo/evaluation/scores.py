@@ -28,7 +28,8 @@ class Scores:
 
     ``per_type`` and ``per_language`` hold the same for each type and each language; a language's
     scores have their types too. ``metrics`` holds the values of those entries of :data:`METRICS`
-    that don't follow from the counts.
+    that don't follow from the counts. ``parts`` holds scores by width in words and by whether the
+    name was seen in training, where they are computed from stored predictions.
     """
 
     gold: int
@@ -37,6 +38,7 @@ class Scores:
     per_type: Mapping[str, Scores] = field(default_factory=dict)
     per_language: Mapping[str, Scores] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict, compare=False)
+    parts: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict, compare=False)
 
     @property
     def precision(self) -> float:
@@ -68,6 +70,11 @@ class Scores:
         for name, parts in (("per_type", self.per_type), ("per_language", self.per_language)):
             if parts:
                 answer[name] = {key: part.as_dict() for key, part in parts.items()}
+        if self.parts:
+            answer["parts"] = {
+                by: {key: part.as_dict() for key, part in parts.items()}
+                for by, parts in self.parts.items()
+            }
         return answer
 
     @classmethod
@@ -98,7 +105,17 @@ class Scores:
                 raise ValueError(f"`{name}` of scores must be a finite number, not {value!r}")
         gold, predicted, correct = counts
         per_type, per_language = parts
-        return cls(gold, predicted, correct, per_type, per_language, metrics)
+        further = {} if "parts" not in data else cls._parts(data["parts"])
+        return cls(gold, predicted, correct, per_type, per_language, metrics, further)
+
+    @classmethod
+    def _parts(cls, data: Any) -> dict[str, dict[str, Scores]]:
+        if type(data) is not dict or not all(type(part) is dict for part in data.values()):
+            raise ValueError(f"`parts` of scores must be a mapping of mappings, not {data!r}")
+        return {
+            by: {key: cls.from_dict(value) for key, value in part.items()}
+            for by, part in data.items()
+        }
 
 
 Sentences = Sequence[Sequence[Entity]]
@@ -116,7 +133,7 @@ EXACT = dict(METRICS)
 """Those that follow from the counts, and are therefore there for each type and language too."""
 
 _COUNTS = ("gold", "predicted", "correct")
-_KEYS = {*EXACT, *_COUNTS, "per_type", "per_language"}
+_KEYS = {*EXACT, *_COUNTS, "per_type", "per_language", "parts"}
 _NONE: dict[str, Any] = {}
 
 

@@ -19,12 +19,12 @@ from accelerate.utils import set_seed
 
 from zoo.build import Learnt, build
 from zoo.errors import ConfigError, RunError, ZooError
-from zoo.evaluation.predictions import write_predictions
+from zoo.evaluation.predictions import entity_names, write_predictions
 from zoo.evaluation.scores import score
 from zoo.files import write_atomic
 from zoo.identity import HARNESS, configuration
 from zoo.model.store import Facts, write_model
-from zoo.results.record import Parameters, RunRecord, Speed, write_run
+from zoo.results.record import PREDICTIONS, Parameters, RunRecord, Speed, write_run
 from zoo.results.store import Store
 from zoo.runs.environment import cache_folder, command, device, git, versions
 from zoo.runs.job import Job, Report, Rerun, variants
@@ -132,8 +132,9 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
     predicted = trainer.predict(splits["test"])
     tested = time.perf_counter() - tested
 
-    write_predictions(folder / "predictions.dev.jsonl", splits["dev"], fit.dev_predictions)
-    write_predictions(folder / "predictions.test.jsonl", splits["test"], predicted)
+    seen = entity_names(splits["train"])
+    write_predictions(folder / PREDICTIONS[0], splits["dev"], fit.dev_predictions, seen)
+    write_predictions(folder / PREDICTIONS[1], splits["test"], predicted, seen)
     if job.keep_weights == "best":
         _store(job, trainer.system, folder)
     write_atomic(folder / "history.csv", _csv(fit.history))

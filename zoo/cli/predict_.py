@@ -34,6 +34,12 @@ FILE = click.Path(path_type=Path)
     "number of a line of text.",
 )
 @click.option(
+    "--captions",
+    metavar="FILE",
+    type=FILE,
+    help="Captions by the id of a post (its IMGID, or the number of a line of text).",
+)
+@click.option(
     "--format",
     "kind",
     type=click.Choice(["text", "jsonl", "conll"]),
@@ -64,6 +70,7 @@ def command(
     image: Path | None,
     caption: str | None,
     images: Path | None,
+    captions: Path | None,
     kind: Format | None,
     output: Output | None,
     out: Path | None,
@@ -82,6 +89,8 @@ def command(
     """
     if (input is None) == (text is None):
         raise click.UsageError("give either INPUT or --text")
+    if text is not None and (images is not None or captions is not None):
+        raise click.UsageError("--images and --captions belong to a file; give --image, --caption")
     if text is None and (image is not None or caption is not None):
         raise click.UsageError("--image and --caption belong to --text; for a file give --images")
     from zoo.model.inputs import STDIN, Source, of_text, picture_of
@@ -100,7 +109,7 @@ def command(
         posts = [one]
     else:
         assert input is not None, "checked above"
-        posts = source = Source(input, images, kind)
+        posts = source = Source(input, images, kind, captions)
     model = _model(run, results, allow_changed)
     write(model, posts, output or "text", out, input or "a sentence")
     if source is not None:
@@ -153,9 +162,10 @@ def _notes(model: Model, tally: Tally) -> None:
             f"first: {tally.first}); they were read without one",
             err=True,
         )
+    hints = {"picture": "; give --images DIR", "caption": "; give --captions FILE"}
     for name in model.sees:
         if name != "words" and name not in tally.had and tally.posts:
-            hint = "; give --images DIR" if name == "picture" else ""
+            hint = hints.get(name, "")
             click.echo(
                 f"zoo: the model reads a {name}, and none of the {tally.posts} posts has one{hint}",
                 err=True,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
 
+from zoo.data.captions import Captions
 from zoo.data.pictures import PictureFolder
 from zoo.data.text import split_words
 from zoo.errors import DataError, invisible
@@ -48,9 +49,13 @@ class Tally:
     had: set[str] = field(default_factory=set)
     absent: int = 0
     first: str = ""
+    captions: Captions | None = None
 
     def add(self, post: Post, named: str | None) -> Post:
         sample = post.sample
+        if self.captions is not None and sample.caption is None:
+            sample = replace(sample, caption=self.captions.find(sample.id) or None)
+            post = replace(post, sample=sample)
         self.posts += 1
         self.had |= {name for name in ("picture", "caption") if sample.get(name) is not None}
         self.had |= sample.extra.keys()
@@ -103,6 +108,24 @@ def guess(path: str, line: str) -> Format:
     return "conll" if line.count("\t") in (1, 2, 3) and len(line.split()) < 5 else "text"
 
 
+class _Pictures(PictureFolder):
+    """The pictures of a stream, which keeps no list of what was looked for."""
+
+    def find(self, id: str, where: str) -> Picture | None:
+        found = super().find(id, where)
+        self._sought.clear()
+        return found
+
+
+class _Captions(Captions):
+    """The captions of a stream; see :class:`_Pictures`."""
+
+    def find(self, id: str) -> str | None:
+        found = super().find(id)
+        self._sought.clear()
+        return found
+
+
 @dataclass
 class Source:
     """A file, or standard input, whose posts are read one after the other.
@@ -112,11 +135,13 @@ class Source:
         images: the folder of the pictures; None: no pictures are looked for, but those that a line
             of JSONL names by a path.
         format: None: as :func:`guess` finds.
+        captions: a file of captions by the posts' ids (see :class:`zoo.data.captions.Captions`).
     """
 
     path: str
     images: Path | None = None
     format: Format | None = None
+    captions: Path | None = None
     tally: Tally = field(default_factory=Tally)
 
     def __iter__(self) -> Iterator[Post]:
@@ -126,7 +151,9 @@ class Source:
         if self.images is not None:
             if not self.images.is_dir():
                 raise DataError(f"--images {self.images}: no such folder")
-            folder = PictureFolder(self.images)
+            folder = _Pictures(self.images)
+        if self.captions is not None:
+            self.tally.captions = _Captions(self.captions)
         try:
             if self.path == STDIN:
                 yield from self._posts(_lines(sys.stdin.buffer, name), name, folder)

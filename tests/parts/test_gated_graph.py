@@ -25,8 +25,8 @@ def test_a_gate_is_a_sum_over_pairs() -> None:
             torch.testing.assert_close(made[row, i], total)
 
 
-@pytest.mark.parametrize(("width", "hidden"), [(768, 512), (384, 256), (64, 40), (8, 8)])
-def test_two_thirds_of_the_width(width, hidden) -> None:
+@pytest.mark.parametrize(("width", "hidden"), [(768, 512), (384, 384), (60, 56), (4, 8)])
+def test_the_width_of_the_nodes(width, hidden) -> None:
     fuser = GatedGraph(width, {"grid": ViewSpec(4, 2)}, layers=1)
     assert fuser.width == width + hidden
 

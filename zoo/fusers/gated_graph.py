@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.blocks.attention import AttentionLayer, project, where_seen
+from zoo.blocks.attention import AttentionLayer, begin, begin_small, project, where_seen
 from zoo.errors import ConfigError
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
@@ -19,8 +19,14 @@ Positive = Annotated[int, Field(gt=0, le=16_384)]
 EPS = 1e-5
 """Of all layer normalisations here."""
 
-NEARLY_CLOSED = -3.0
-"""Where a gate's bias begins: σ(-3) = 0.05."""
+WIDEST = 512
+"""Of the nodes, unless their width is set."""
+
+NEARLY_CLOSED = -4.0
+"""Where a gate's bias begins: σ(-4) = 0.02."""
+
+SHARP = 2.0
+"""How much nodes differ to begin with, in gates and in the attention among objects."""
 
 
 @register("fuser", "gated_graph")
@@ -43,11 +49,11 @@ class GatedGraph(Fuser):
         width: D, of the units that come in.
         views: what each view will give; its regions are the objects.
         level: whether words (token) or candidate spans (span) are the nodes.
-        hidden: width of the nodes; None: two thirds of D (published: 512 of 768), in whole heads.
+        hidden: width of the nodes; None: D in whole heads, but at most 512, as published for 768.
         layers: of the graph.
         heads: of the attention within each kind; a divisor of ``hidden``.
         feed_forward: hidden size of the feed-forward layers, as a multiple of ``hidden``.
-        dropout: behind each ReLU of the object nodes, and on what is added to the residual streams.
+        dropout: behind each ReLU of the object nodes; there is none in the layers.
 
     Raises:
         ConfigError: the heads don't divide ``hidden``.
@@ -66,7 +72,7 @@ class GatedGraph(Fuser):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
     ) -> None:
         super().__init__()
-        hidden = hidden or max(1, 2 * width // (3 * heads)) * heads
+        hidden = hidden or max(1, min(width, WIDEST) // heads) * heads
         if hidden % heads:
             raise ConfigError(
                 f"gated_graph: `heads: {heads}` does not divide `hidden: {hidden}`; "
@@ -81,7 +87,7 @@ class GatedGraph(Fuser):
         self.object = nn.Linear(hidden, hidden)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
-            GraphLayer(hidden, heads, feed_forward, dropout, number == layers - 1)
+            GraphLayer(hidden, heads, feed_forward, number == layers - 1)
             for number in range(layers)
         )
 
@@ -118,27 +124,24 @@ class GraphLayer(nn.Module):
         width: D.
         heads: of both attentions.
         feed_forward: hidden size of the feed-forward layers, as a multiple of D.
-        dropout: on what is added to the residual streams, and on attention weights.
         last: whether the objects stop at o1.
     """
 
-    def __init__(
-        self, width: int, heads: int, feed_forward: float, dropout: float, last: bool
-    ) -> None:
+    def __init__(self, width: int, heads: int, feed_forward: float, last: bool) -> None:
         super().__init__()
         hidden = max(1, round(feed_forward * width))
         self.heads = heads
-        self.dropout = nn.Dropout(dropout)
-        self.words_among = AttentionLayer(width, heads, dropout, eps=EPS)
-        self.query = project(width, width)
+        self.words_among = AttentionLayer(width, heads, dropout=0.0, eps=EPS)
+        self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width, bias=False)  # as in AttentionLayer
-        with torch.no_grad():  # an object begins by looking at what is like it
+        begin(self.query, SHARP)
+        with torch.no_grad():  # an object begins by looking at itself: layers blur no objects
             self.key.weight.copy_(self.query.weight)
         self.objects_norm = nn.LayerNorm(width, eps=EPS)
         self.to_words = Gate(width)
-        self.words_update = Update(width, hidden, dropout)
+        self.words_update = Update(width, hidden)
         self.to_objects = None if last else Gate(width)
-        self.objects_update = None if last else Update(width, hidden, dropout)
+        self.objects_update = None if last else Update(width, hidden)
 
     def forward(
         self, words: Tensor, objects: Tensor, real: Tensor, seen: Tensor
@@ -150,7 +153,7 @@ class GraphLayer(nn.Module):
             seen: (B, R), the objects that are there.
         """
         words = self.words_among(words, words, real)
-        objects = self.objects_norm(objects + self.dropout(self.among(objects, seen)))
+        objects = self.objects_norm(objects + self.among(objects, seen))
         from_objects = self.to_words(words, objects, objects * seen.unsqueeze(-1))
         after = self.words_update(words, from_objects)
         if self.to_objects is None or self.objects_update is None:
@@ -171,7 +174,6 @@ class GraphLayer(nn.Module):
             split(key),
             split(objects.to(query.dtype)),
             attn_mask=open_mask[:, None, None, :],
-            dropout_p=self.dropout.p if self.training else 0.0,
         )
         return attended.transpose(1, 2).flatten(2)
 
@@ -187,27 +189,29 @@ class Gate(nn.Module):
         super().__init__()
         self.receiver = nn.Linear(width, width)
         self.sender = nn.Linear(width, width, bias=False)
+        for linear in (self.receiver, self.sender):
+            nn.init.xavier_uniform_(linear.weight, gain=SHARP)
         nn.init.constant_(self.receiver.bias, NEARLY_CLOSED)
 
     def forward(self, receivers: Tensor, senders: Tensor, messages: Tensor) -> Tensor:
         """(B, I, D) from a, b, and the messages m (B, J, D), 0 where there is no link."""
         pairs = self.receiver(receivers).unsqueeze(2) + self.sender(senders).unsqueeze(1)
-        return torch.einsum("bijd,bjd->bid", pairs.sigmoid(), messages.to(pairs.dtype))
+        received: Tensor = (pairs.sigmoid() * messages.to(pairs.dtype).unsqueeze(1)).sum(dim=2)
+        return received
 
 
 class Update(nn.Module):
     """LN(y + F2 relu(F1 y)) with y = LN(x + message)."""
 
-    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+    def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, eps=EPS)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)
-        )
+        last = nn.Linear(hidden, width)
+        begin_small(last)
+        self.feed_forward = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), last)
         self.feed_forward_norm = nn.LayerNorm(width, eps=EPS)
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, nodes: Tensor, message: Tensor) -> Tensor:
-        nodes = self.norm(nodes + self.dropout(message))
-        updated: Tensor = self.feed_forward_norm(nodes + self.dropout(self.feed_forward(nodes)))
+        nodes = self.norm(nodes + message)
+        updated: Tensor = self.feed_forward_norm(nodes + self.feed_forward(nodes))
         return updated

@@ -22,11 +22,11 @@ from zoo.data.files import (
     map_types,
     split_files,
     text_of,
-    uncollected,
 )
 from zoo.data.findings import Notice, Tally, ignore
 from zoo.data.pictures import PictureFolder
 from zoo.errors import DataError, invisible, near
+from zoo.files import uncollected
 from zoo.registry import register
 from zoo.types import Entity, Picture, Sample, Splits
 

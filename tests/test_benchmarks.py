@@ -12,7 +12,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("crf", "padding", "scoring", "startup", "systems", "train_step")
+NAMES = ("crf", "padding", "scale", "scoring", "startup", "systems", "train_step")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_every_benchmark_is_listed(program: ModuleType) -> None:
     assert files - not_timed == set(program.NAMES) == set(NAMES)
 
 
-LONG = ("systems", "padding", "train_step")
+LONG = ("systems", "padding", "scale", "train_step")
 
 
 @pytest.mark.parametrize(

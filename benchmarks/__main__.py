@@ -27,7 +27,8 @@ Record = dict[str, Any]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all but {', '.join(LONG)}")
+    choice = f"of {', '.join(NAMES)}; all but {', '.join(LONG)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=choice)
     parser.add_argument("--quick", action="store_true", help="only see that it works; stores none")
     parser.add_argument("--repeats", type=int, metavar="N", help="turns (9)")
     parser.add_argument("--batches", type=int, metavar="N", help="training batches a turn (12)")

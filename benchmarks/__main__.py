@@ -18,14 +18,27 @@ from rich.table import Table
 from benchmarks.common import ROOT, Settings, machine
 from zoo.files import write_atomic
 
-NAMES = ("train_step", "systems", "padding", "crf", "scoring", "statistics", "startup", "predict")
+NAMES = (
+    "train_step",
+    "systems",
+    "padding",
+    "crf",
+    "scoring",
+    "statistics",
+    "startup",
+    "predict",
+    "scale",
+)
+LONG = ("scale",)
+"""Those that run only when they are named."""
 
 Record = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all")
+    choice = f"of {', '.join(NAMES)}; all but {', '.join(LONG)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=choice)
     parser.add_argument("--quick", action="store_true", help="only see that it works; stores none")
     parser.add_argument("--repeats", type=int, metavar="N", help="turns (9)")
     parser.add_argument("--batches", type=int, metavar="N", help="training batches a turn (12)")
@@ -46,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     out = given.out or (None if given.quick else ROOT / "results" / "benchmarks")
     console = Console(width=None if sys.stdout.isatty() else 110)
-    for name in given.names or NAMES:
+    for name in given.names or [each for each in NAMES if each not in LONG]:
         record = measure(name, settings)
         console.print(table(record))
         if out:
@@ -132,7 +145,9 @@ def page(folder: Path) -> str:
             "",
             f"`{record['command']}`",
             "",
-            f"Data: {record['data']}. Machine: {here['cpu']}, {here['cores']} cores, "
+            f"Data: {record['data']}. Machine: {here['cpu']} "
+            f"({' '.join(here.get('features', [])) or 'features unknown'}), "
+            f"{here['cores']} cores, "
             f"{here['threads']} torch threads, load {here['load'][0]:g} before; "
             f"{here['system']}, Python {here['python']}, torch {here['torch']}.",
             *record["notes"],

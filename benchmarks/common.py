@@ -171,6 +171,10 @@ def dataset(config: Config, name: str, settings: Settings) -> tuple[Splits, str]
     return read_data(config.datasets[name], settings.data), name
 
 
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "sha_ni")
+"""What of a processor decides how fast it multiplies and hashes."""
+
+
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
     import torch
@@ -178,7 +182,9 @@ def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    flags = next((line for line in lines if line.startswith("flags")), "").split()
     return {
+        "features": [flag for flag in FEATURES if flag in flags],
         "cpu": models[0] if models else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),

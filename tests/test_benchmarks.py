@@ -13,7 +13,17 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("crf", "padding", "predict", "scoring", "startup", "statistics", "systems", "train_step")
+NAMES = (
+    "crf",
+    "padding",
+    "predict",
+    "scale",
+    "scoring",
+    "startup",
+    "statistics",
+    "systems",
+    "train_step",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +49,7 @@ def test_every_benchmark_is_listed(program: ModuleType) -> None:
     assert files - not_timed == set(program.NAMES) == set(NAMES)
 
 
-LONG = ("predict", "systems", "padding", "train_step")
+LONG = ("predict", "systems", "padding", "scale", "train_step")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,17 @@ def run(settings: Settings) -> Result:
 
 
 def _in_a_process(kind: str, count: int) -> dict[str, list[float]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scale", kind, str(count)],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with tempfile.TemporaryDirectory(prefix="zoo-scale-") as name:
+        folder = Path(name) / "data"
+        folder.mkdir()
+        (write_sentences if kind == "sentences" else write_pictures)(folder, count)
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.scale", kind, str(folder)],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
     measured: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
     return measured
 
@@ -72,13 +77,13 @@ def write_sentences(folder: Path, count: int) -> None:
     rng = random.Random(0)
     letters = "abcdefghijklmnopqrstuvwxyz"
     words = ["".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(100_000)]
-    weights = [1 / rank for rank in range(1, len(words) + 1)]
+    shares = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
     number = 0
     for split, part in (("train", count * 8 // 10), ("dev", count // 10), ("test", count // 10)):
         with (folder / f"{split}.txt").open("w") as file:
             for _ in range(part):
                 number += 1
-                drawn = rng.choices(words, weights, k=rng.randint(5, 30))
+                drawn = rng.choices(words, cum_weights=shares, k=rng.randint(5, 30))
                 tags = [
                     f"B-{rng.choice(('PER', 'LOC', 'ORG'))}" if rng.random() < 1 / 12 else "O"
                     for _ in drawn
@@ -88,7 +93,7 @@ def write_sentences(folder: Path, count: int) -> None:
                 file.write(f"IMGID:{number}\n{rows}\n\n")
 
 
-def write_pictures(folder: Path, count: int) -> Iterator[Path]:
+def write_pictures(folder: Path, count: int) -> None:
     """Pictures of noise, 256 pixels square, every one another."""
     from PIL import Image
 
@@ -98,19 +103,15 @@ def write_pictures(folder: Path, count: int) -> Iterator[Path]:
         noise.paste((number % 256, number // 256 % 256, 0), (0, 0, 32, 32))
         data = io.BytesIO()
         noise.save(data, "JPEG")
-        path = folder / f"{number}.jpg"
-        path.write_bytes(data.getvalue())
-        yield path
+        (folder / f"{number}.jpg").write_bytes(data.getvalue())
 
 
-def sentences(folder: Path, count: int) -> dict[str, Callable[[dict[str, Any]], Any]]:
+def sentences(folder: Path) -> dict[str, Callable[[dict[str, Any]], Any]]:
     from zoo.build import Learnt
     from zoo.data.bio import Bio
     from zoo.data.fingerprint import fingerprint
     from zoo.evaluation.scores import score
     from zoo.tags import read_all, write_tags
-
-    write_sentences(folder, count)
 
     def scoring(state: dict[str, Any]) -> float:
         gold = state["tags"]
@@ -129,7 +130,7 @@ def sentences(folder: Path, count: int) -> dict[str, Callable[[dict[str, Any]], 
     }
 
 
-def pictures(folder: Path, count: int) -> dict[str, Callable[[dict[str, Any]], Any]]:
+def pictures(folder: Path) -> dict[str, Callable[[dict[str, Any]], Any]]:
     import torch
 
     from zoo.data.fingerprint import fingerprint
@@ -139,7 +140,7 @@ def pictures(folder: Path, count: int) -> dict[str, Callable[[dict[str, Any]], A
 
     samples = [
         Sample(path.stem, ("x",), picture=Picture(path.name, path))
-        for path in write_pictures(folder, count)
+        for path in sorted(folder.glob("*.jpg"))
     ]
     cache = folder / "cache"
     time.sleep(3)  # a file written a moment ago is not remembered
@@ -171,23 +172,20 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main(kind: str, count: int) -> None:
+def main(kind: str, folder: Path) -> None:
     """Measure one size: wall and CPU seconds and MB of each step, as JSON."""
     measured: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory(prefix="zoo-scale-") as name:
-        folder = Path(name) / "data"
-        folder.mkdir()
-        steps = {"sentences": sentences, "pictures": pictures}[kind](folder, count)
-        state: dict[str, Any] = {}
-        before = _peak()
-        for step, do in steps.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            state[step] = do(state)
-            spent = [time.perf_counter() - wall, time.process_time() - cpu]
-            if step != "tags":  # what scoring is given
-                measured[step] = [*spent, _peak() - before]
+    steps = {"sentences": sentences, "pictures": pictures}[kind](folder)
+    state: dict[str, Any] = {}
+    before = _peak()
+    for step, do in steps.items():
+        wall, cpu = time.perf_counter(), time.process_time()
+        state[step] = do(state)
+        spent = [time.perf_counter() - wall, time.process_time() - cpu]
+        if step != "tags":  # what scoring is given
+            measured[step] = [*spent, _peak() - before]
     print(json.dumps(measured))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -45,7 +45,8 @@ class Step:
         chosen = random.Random(SEED).sample(train, min(len(train), settings.batches * size))
         self.sentences = len(chosen)
         self.batches = [
-            trainer.batch(samples) for samples in shuffled(chosen, size, random.Random(SEED))
+            trainer.batch(samples)
+            for samples in shuffled(chosen, size, random.Random(SEED), trainer.collate.cost)
         ]
 
     def encoders(self) -> None:

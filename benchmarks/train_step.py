@@ -44,7 +44,12 @@ class Epochs:
 
     def batches(self) -> list[list[Sample]]:
         """The batches of every epoch, which ``__call__`` makes too."""
-        return shuffled(self.train, self.trainer.recipe.batch_size, random.Random(SEED))
+        return shuffled(
+            self.train,
+            self.trainer.recipe.batch_size,
+            random.Random(SEED),
+            self.trainer.collate.cost,
+        )
 
     def __call__(self) -> None:
         """One epoch as a run does it, in its deterministic mode; the same batches every time."""

@@ -454,7 +454,7 @@ def schedule_a_step_late(patch: Patch) -> None:
 
 
 def batches_in_file_order(patch: Patch) -> None:
-    def batches(samples: list[Sample], size: int, rng: random.Random) -> list[list[Sample]]:
+    def batches(samples: list[Sample], size: int, *_: object) -> list[list[Sample]]:
         return [samples[i : i + size] for i in range(0, len(samples), size)]
 
     patch.setattr(loop, "shuffled", batches)

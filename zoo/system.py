@@ -186,7 +186,22 @@ class Collator:
         self.encoders = system.encoders()
         self.max_tokens = max_tokens
         self.rows: dict[tuple[str, int], Any] = {}
+        self.costs: dict[int, tuple[int, ...]] = {}
+        self.varying = _varying(self.encoders)
         self.left = keep
+
+    def cost(self, sample: Sample) -> tuple[int, ...]:
+        """What a sample costs each encoder whose cost varies, the largest encoder first.
+
+        Batches of samples in this order are padded little.
+        """
+        key = id(sample)
+        if key not in self.costs:
+            self.costs[key] = tuple(
+                encoder.cost(sample, self.prepared(slot, encoder, sample))
+                for slot, encoder in self.varying.items()
+            )
+        return self.costs[key]
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         made = {}
@@ -213,6 +228,22 @@ class Collator:
             self.left -= size
             self.rows[key] = row
         return row
+
+
+def _varying(encoders: Mapping[str, Encoder]) -> dict[str, Encoder]:
+    """The encoders whose cost differs from sample to sample, the most trained parameters first.
+
+    Pictures with a fixed number of regions all cost the same, and so do stored features.
+    """
+
+    def trained(slot: str) -> int:
+        return sum(p.numel() for p in encoders[slot].parameters() if p.requires_grad)
+
+    return {
+        slot: encoders[slot]
+        for slot in sorted(encoders, key=trained, reverse=True)
+        if slot == "text" or (trained(slot) and not getattr(encoders[slot], "regions", None))
+    }
 
 
 def _bytes(row: Any) -> int:

@@ -21,7 +21,7 @@ from zoo.errors import RunError
 from zoo.evaluation.scores import Scores, score
 from zoo.microbatches import obstacle
 from zoo.system import Collator, System
-from zoo.training.batches import by_length, shuffled
+from zoo.training.batches import by_cost, shuffled
 from zoo.training.memory import default_max_tokens
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.precision import Precision, resolve_precision
@@ -137,7 +137,7 @@ class Trainer:
         """One pass over the training split; the mean of every loss term over its sentences."""
         model.train()
         sums: dict[str, float] = defaultdict(float)
-        batches = shuffled(train, self.recipe.batch_size, self.rng)
+        batches = shuffled(train, self.recipe.batch_size, self.rng, self.collate.cost)
         for number, samples in enumerate(batches, 1):
             batch = self.batch(samples)
             with self.accelerator.autocast():
@@ -170,7 +170,7 @@ class Trainer:
         """Predict each sample's entities, in the order given; deterministic."""
         self.system.eval()
         order: dict[int, list[ScoredEntity]] = {}  # ids may recur
-        for group in by_length(samples, 2 * self.recipe.batch_size):
+        for group in by_cost(samples, 2 * self.recipe.batch_size, self.collate.cost):
             batch = self.batch(group)
             with self.accelerator.autocast():
                 predicted = self.system.predict(batch)

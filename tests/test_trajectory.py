@@ -287,13 +287,15 @@ def _trajectory(folder: Path, initial: Mapping[str, Any]) -> dict[str, Any]:
             parameter.copy_(torch.tensor(initial[name], dtype=torch.float64))
     trainer = Trainer(system, RECIPE, seed=3)
     norms: list[float] = []
-    clip = trainer.accelerator.clip_grad_norm_
+    clip = loop.fold_clipping
 
-    def noted(parameters: Any, limit: float) -> None:
-        norms.append(float(clip(parameters, limit)))
+    def noted(made: torch.optim.Optimizer, limit: float | None) -> float:
+        norms.append(clip(made, limit))
+        return norms[-1]
 
-    trainer.accelerator.clip_grad_norm_ = noted
-    fit = trainer.fit(data["train"], data["dev"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "fold_clipping", noted)
+        fit = trainer.fit(data["train"], data["dev"])
     return {
         "norms": norms,
         "epochs": [{k: v for k, v in row.items() if k != "seconds"} for row in fit.history],
@@ -430,10 +432,8 @@ def gradient_sign(patch: Patch) -> None:
 
 
 def no_clipping(patch: Patch) -> None:
-    honest = loop.Accelerator.clip_grad_norm_
-    patch.setattr(
-        loop.Accelerator, "clip_grad_norm_", lambda self, given, limit: honest(self, given, 1e9)
-    )
+    honest = loop.fold_clipping
+    patch.setattr(loop, "fold_clipping", lambda optimizer, limit: honest(optimizer, None))
 
 
 def no_warm_up(patch: Patch) -> None:
@@ -503,7 +503,7 @@ def _select(patch: Patch, measure: Callable[[Scores, int], float]) -> None:
 
 
 def best_epoch_not_restored(patch: Patch) -> None:
-    patch.setattr("zoo.system.System.load_state_dict", lambda self, state: None)
+    patch.setattr("zoo.system.System.load_state_dict", lambda *_, **__: None)
 
 
 def later_of_equal_epochs(patch: Patch) -> None:

@@ -203,6 +203,17 @@ class Collator:
             )
         return self.costs[key]
 
+    def lookups(self, samples: Sequence[Sample]) -> dict[nn.Module, set[int]]:
+        """The rows that samples are looked up in, of each table that the encoders name."""
+        found: dict[nn.Module, set[int]] = {}
+        for slot, encoder in self.encoders.items():
+            if type(encoder).lookups is not Encoder.lookups and _trained(encoder):
+                for sample in samples:
+                    row = self.prepared(slot, encoder, sample)
+                    for table, rows in encoder.lookups(row).items():
+                        found.setdefault(table, set()).update(rows)
+        return found
+
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         made = {}
         for slot, encoder in self.encoders.items():
@@ -235,15 +246,17 @@ def _varying(encoders: Mapping[str, Encoder]) -> dict[str, Encoder]:
 
     Pictures with a fixed number of regions all cost the same, and so do stored features.
     """
-
-    def trained(slot: str) -> int:
-        return sum(p.numel() for p in encoders[slot].parameters() if p.requires_grad)
-
+    size = {slot: _trained(encoder) for slot, encoder in encoders.items()}
     return {
         slot: encoders[slot]
-        for slot in sorted(encoders, key=trained, reverse=True)
-        if slot == "text" or (trained(slot) and not getattr(encoders[slot], "regions", None))
+        for slot in sorted(size, key=size.__getitem__, reverse=True)
+        if slot == "text" or (size[slot] and not getattr(encoders[slot], "regions", None))
     }
+
+
+def _trained(module: nn.Module) -> int:
+    """How many numbers of a module are trained."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def _bytes(row: Any) -> int:

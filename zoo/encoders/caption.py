@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
+from torch import nn
 
 from zoo.encoders.pictures import place
 from zoo.errors import ConfigError
@@ -48,6 +49,9 @@ class Caption(ImageEncoder):
     def cost(self, sample: Sample, row: Any | None) -> int:
         """What the caption costs its encoder."""
         return 0 if row is None else self.encoder.cost(_caption(sample), row)
+
+    def lookups(self, row: Any | None) -> Mapping[nn.Module, Collection[int]]:
+        return {} if row is None else self.encoder.lookups(row)
 
     def collate(self, rows: Sequence[Any | None]) -> Inputs:
         """``present`` (B,) beside the inputs of the captions that are there."""

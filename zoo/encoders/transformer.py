@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, with_config
+from torch import nn
 from typing_extensions import TypedDict
 
 from zoo.encoders.checkpoint import TEXT
@@ -112,6 +113,9 @@ class Transformer(TextEncoder):
 
     def cost(self, sample: Sample, row: Any) -> int:
         return self.body.cost(sample, row)
+
+    def lookups(self, row: Any) -> Mapping[nn.Module, Collection[int]]:
+        return self.body.lookups(row)
 
     def collate(self, rows: Sequence[Any]) -> Inputs:
         return self.body.collate(rows)

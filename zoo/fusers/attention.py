@@ -9,6 +9,32 @@ from torch.nn import functional
 from zoo.errors import ConfigError
 
 
+class Packed:
+    """The M real ones of units (B, U), one below the other, so that padding costs nothing.
+
+    Args:
+        real: (B, U) bool.
+    """
+
+    def __init__(self, real: Tensor) -> None:
+        self.shape = real.shape
+        self.places = real.flatten().nonzero().squeeze(1)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """(M, D) of (B, U, D)."""
+        return x.flatten(0, 1).index_select(0, self.places)
+
+    def back(self, rows: Tensor, x: Tensor) -> Tensor:
+        """(B, U, D): rows (M, D) at their places among x (B, U, D)."""
+        kind = torch.promote_types(rows.dtype, x.dtype)
+        flat = x.flatten(0, 1).to(kind).index_copy(0, self.places, rows.to(kind))
+        return flat.view(*self.shape, -1)
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """(B, U, D): rows (M, D) at their places, and zeros elsewhere."""
+        return self.back(rows, rows.new_zeros(*self.shape, rows.shape[1]))
+
+
 class AttentionLayer(nn.Module):
     """a = LN(x + O · MHA(x, keys, keys)); with a feed-forward: c = LN(a + F2 · GELU(F1 · a)).
 
@@ -48,24 +74,30 @@ class AttentionLayer(nn.Module):
             )
             self.feed_forward_norm = nn.LayerNorm(width, eps=1e-12)
 
-    def forward(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, keys: Tensor, mask: Tensor, real: Tensor | None = None) -> Tensor:
         """(B, U, D) from x (B, U, D), keys (B, K, D) and mask (B, K), True = may be looked at.
 
-        A row without any key gives an undefined, finite answer.
+        Where ``real`` (B, U) is False, x comes back as it was, and nothing is computed. A row
+        without any key gives an undefined, finite answer where it is real.
         """
+        packed = None if real is None else Packed(real)
+        rows = x if packed is None else packed.rows(x)
+        query = self.query(rows)
+        query = query if packed is None else packed.spread(query)
         open_mask = mask | ~mask.any(dim=1, keepdim=True)  # softmax over nothing is NaN
         attended = functional.scaled_dot_product_attention(
-            self._split(self.query(x)),
+            self._split(query),
             self._split(self.key(keys)),
             self._split(self.value(keys)),
             attn_mask=open_mask[:, None, None, :],
             dropout_p=self.dropout.p if self.training else 0.0,
         )
         attended = attended.transpose(1, 2).flatten(2)
-        x = self.layer_norm(x + self.dropout(self.output(attended)))
+        attended = attended if packed is None else packed.rows(attended)
+        rows = self.layer_norm(rows + self.dropout(self.output(attended)))
         if self.feed_forward is not None:
-            x = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
-        return x
+            rows = self.feed_forward_norm(rows + self.dropout(self.feed_forward(rows)))
+        return rows if packed is None else packed.back(rows, x)
 
     @torch.no_grad()
     def weights(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:

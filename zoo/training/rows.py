@@ -38,7 +38,7 @@ def occurring_rows(system: System, occurring: Mapping[nn.Module, Set[int]]) -> I
     uses = Counter(
         id(weight) for module in system.modules() for weight in module._parameters.values()
     )
-    made: list[tuple[_Occurring, nn.Parameter, Tensor]] = []
+    made: list[tuple[_Occurring, Tensor, Tensor]] = []
     try:
         for table, found in occurring.items():
             if _plain(table) and uses[id(table.weight)] == 1 and len(found) < len(table.weight):
@@ -103,7 +103,7 @@ def _shrunk(table: nn.Embedding, rows: Tensor) -> _Occurring:
 
 
 @torch.no_grad()
-def _restore(table: _Occurring, whole: nn.Parameter, rows: Tensor) -> None:
+def _restore(table: _Occurring, whole: Tensor, rows: Tensor) -> None:
     whole[rows] = table.weight
     table.weight = whole
     del table.place, table.whole, table.padding

@@ -23,6 +23,7 @@ from zoo.evaluation.scores import Scores, score
 from zoo.microbatches import obstacle
 from zoo.system import Collator, System
 from zoo.training.batches import by_cost, shuffled
+from zoo.training.dropout import lean_dropout
 from zoo.training.memory import default_max_tokens
 from zoo.training.optimizer import fold_clipping, make_optimizer, make_schedule
 from zoo.training.precision import Precision, resolve_precision
@@ -137,7 +138,8 @@ class Trainer:
 
         Of large tables of embeddings, only the rows that occur in the training split are trained.
         """
-        with occurring_rows(self.system, self.collate.lookups(train)):
+        rows = occurring_rows(self.system, self.collate.lookups(train))
+        with rows, lean_dropout(self.system):
             self.optimizer = make_optimizer(self.system.named_parameters(), self.recipe)
             self.schedule = make_schedule(self.optimizer, self.recipe, updates)
             self.model, self.prepared = self.accelerator.prepare(self.system, self.optimizer)

@@ -195,7 +195,7 @@ def test_published_attention_is_what_is_used() -> None:
     assert not fused.attention["grid"][2, :, 1 + 2 :].any(), "masked regions"
 
 
-@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_both_ways_to_attend_are_the_same(count: int, heads: int) -> None:
     """Projections of queries and output applied to units, or to each head of the keys."""
@@ -210,11 +210,7 @@ def test_both_ways_to_attend_are_the_same(count: int, heads: int) -> None:
         inputs = [x.requires_grad_(), keys.requires_grad_()]
         added = way(*inputs, mask)
         weights = [p for n, p in layer.named_parameters() if n.split(".")[0] in PROJECTIONS]
-        asked = [*inputs, *weights]
-        grads = torch.autograd.grad(added.square().sum(), asked, allow_unused=True)
-        results.append(
-            [added, *(torch.zeros(()) if g is None or not g.any() else g for g in grads)]
-        )
+        results.append([added, *torch.autograd.grad(added.square().sum(), [*inputs, *weights])])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other)
 

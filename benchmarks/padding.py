@@ -52,7 +52,11 @@ def at_random(
 
 
 def run(settings: Settings) -> Result:
-    epochs = Epochs(settings)
+    with Epochs(settings) as epochs:
+        return _run(epochs, settings)
+
+
+def _run(epochs: Epochs, settings: Settings) -> Result:
     trainer, bucketed = epochs.trainer, epochs.trainer.collate
     fixed_length = FixedLength(trainer.system)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("crf", "padding", "scoring", "startup", "systems", "train_step")
+NAMES = ("crf", "padding", "precision", "scoring", "startup", "train_step")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_every_benchmark_is_listed(program: ModuleType) -> None:
     assert files - not_timed == set(program.NAMES) == set(NAMES)
 
 
-LONG = ("systems", "padding", "train_step")
+LONG = ("padding", "precision", "train_step")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,15 @@ def test_benchmark_runs(
     program.main([name, "--quick", "--out", str(tmp_path)])
     record = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
     assert record["benchmark"] == name
-    assert record["machine"].keys() >= {"cpu", "cores", "threads", "torch"}
+    assert record["machine"].keys() >= {
+        "cpu",
+        "cores",
+        "features",
+        "load",
+        "load_after",
+        "threads",
+        "torch",
+    }
     assert record["data"] == "none" or "mini (synthetic" in record["data"]
     assert len(record["rows"]) >= 2
     for row in record["rows"]:

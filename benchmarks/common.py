@@ -21,6 +21,7 @@ from typing import Any
 from zoo.build import read_data
 from zoo.config.config import Config
 from zoo.config.read import read
+from zoo.training.precision import cpu_features
 from zoo.types import Splits
 
 ROOT = Path(__file__).parents[1]
@@ -171,8 +172,19 @@ def dataset(config: Config, name: str, settings: Settings) -> tuple[Splits, str]
     return read_data(config.datasets[name], settings.data), name
 
 
-FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "sha_ni")
-"""What of a processor decides how fast it multiplies and hashes."""
+FEATURES = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "sve",
+    "bf16",
+    "sha_ni",
+)
+"""What of a processor's features decides how fast it multiplies and hashes."""
 
 
 def machine() -> dict[str, Any]:
@@ -182,10 +194,9 @@ def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    flags = next((line for line in lines if line.startswith("flags")), "").split()
     return {
-        "features": [flag for flag in FEATURES if flag in flags],
         "cpu": models[0] if models else platform.processor() or platform.machine(),
+        "features": [name for name in FEATURES if name in cpu_features()],
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": [round(load, 2) for load in os.getloadavg()],

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.blocks.attention import AttentionLayer, begin, begin_small, project, where_seen
+from zoo.blocks.attention import AttentionLayer, begin_small, project, where_seen
 from zoo.errors import ConfigError
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
@@ -22,11 +22,11 @@ EPS = 1e-5
 WIDEST = 512
 """Of the nodes, unless their width is set."""
 
-NEARLY_CLOSED = -4.0
-"""Where a gate's bias begins: σ(-4) = 0.02."""
+NEARLY_CLOSED = -2.0
+"""Where a gate's bias begins: σ(-2) = 0.12."""
 
 SHARP = 2.0
-"""How much nodes differ to begin with, in gates and in the attention among objects."""
+"""How large a gate's weights begin, times the scale of what comes in: it tells nodes apart."""
 
 
 @register("fuser", "gated_graph")
@@ -134,9 +134,6 @@ class GraphLayer(nn.Module):
         self.words_among = AttentionLayer(width, heads, dropout=0.0, eps=EPS)
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width, bias=False)  # as in AttentionLayer
-        begin(self.query, SHARP)
-        with torch.no_grad():  # an object begins by looking at itself: layers blur no objects
-            self.key.weight.copy_(self.query.weight)
         self.objects_norm = nn.LayerNorm(width, eps=EPS)
         self.to_words = Gate(width)
         self.words_update = Update(width, hidden)

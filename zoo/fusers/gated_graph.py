@@ -22,12 +22,6 @@ EPS = 1e-5
 WIDEST = 512
 """Of the nodes, unless their width is set."""
 
-NEARLY_CLOSED = -2.0
-"""Where a gate's bias begins: σ(-2) = 0.12."""
-
-SHARP = 2.0
-"""How large a gate's weights begin, times the scale of what comes in: it tells nodes apart."""
-
 
 @register("fuser", "gated_graph")
 class GatedGraph(Fuser):
@@ -179,16 +173,14 @@ class Gate(nn.Module):
     """Σ_j σ(W_1 a_i + W_2 b_j + c) * m_j: what the nodes a (B, I, D) receive from b (B, J, D).
 
     A linear layer over [a_i ; b_j] is the sum of one over each, so that it is applied once a node
-    and not once a pair. Gates begin nearly closed: a sum over many nodes would drown the receiver.
+    and not once a pair.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.receiver = nn.Linear(width, width)
+        self.receiver = project(width, width)
         self.sender = nn.Linear(width, width, bias=False)
-        for linear in (self.receiver, self.sender):
-            nn.init.xavier_uniform_(linear.weight, gain=SHARP)
-        nn.init.constant_(self.receiver.bias, NEARLY_CLOSED)
+        nn.init.xavier_uniform_(self.sender.weight)
 
     def forward(self, receivers: Tensor, senders: Tensor, messages: Tensor) -> Tensor:
         """(B, I, D) from a, b, and the messages m (B, J, D), 0 where there is no link."""

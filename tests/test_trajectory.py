@@ -503,7 +503,7 @@ def _select(patch: Patch, measure: Callable[[Scores, int], float]) -> None:
 
 
 def best_epoch_not_restored(patch: Patch) -> None:
-    patch.setattr("zoo.system.System.load_state_dict", lambda self, state: None)
+    patch.setattr("zoo.system.System.load_state_dict", lambda self, state, strict: None)
 
 
 def later_of_equal_epochs(patch: Patch) -> None:

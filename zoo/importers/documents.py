@@ -126,10 +126,14 @@ class Conversion:
                 self._notice("empty", document.where)
                 return []
             return [Sentence(document, tuple(document.words), tuple(document.entities))]
+        if problem := unreadable(document.text):
+            self.faults.append(f"{document.where}: the text holds {problem}")
+            return []
         text, spans = document.text, self._spans(document)
         lines = [(0, len(text))]
         if (self.by or document.by) == "line":
             lines = [found.span() for found in re.finditer(r"[^\r\n]+", text)]
+            spans = self._within_lines(document, spans)
         made: list[Sentence] = []
         for first, last in lines:
             own = [s for s in spans if s.start < last and s.end > first]
@@ -159,6 +163,17 @@ class Conversion:
         spans = list(document.spans)
         if self._is_utf16(document, text, spans):
             self._notice("utf-16", document.where)
+            places = _places(text)
+            for span in spans:
+                if span.start not in places or span.end not in places:
+                    beyond = max(span.start, span.end) > max(places) or span.start < 0
+                    what = (
+                        f"is out of range: the text has {max(places)} UTF-16 units"
+                        if beyond
+                        else "begins or ends inside a character of two UTF-16 units"
+                    )
+                    self._fault(document, span, what)
+            spans = [s for s in spans if s.start in places and s.end in places]
             spans = _by_code_points(text, spans)
         kept: list[CharSpan] = []
         for span in spans:
@@ -182,6 +197,16 @@ class Conversion:
                 continue
             kept.append(CharSpan(start, end, label))
         return self._outermost(document, kept)
+
+    def _within_lines(self, document: Document, spans: Sequence[CharSpan]) -> list[CharSpan]:
+        kept = []
+        for span in spans:
+            if re.search(r"[\r\n]", (document.text or "")[span.start : span.end]):
+                what = "goes over the end of a line; join the lines, or give --by document"
+                self._fault(document, span, what)
+            else:
+                kept.append(span)
+        return kept
 
     def _is_utf16(self, document: Document, text: str, spans: Sequence[CharSpan]) -> bool:
         if self.offsets != "auto" or _by_code_points(text, spans) == spans:
@@ -253,14 +278,29 @@ class Conversion:
 
 def _by_code_points(text: str, spans: Sequence[CharSpan]) -> list[CharSpan]:
     """Spans whose offsets count UTF-16 units, by code points; one out of range stays so."""
-    units, place = {0: 0}, 0
-    for number, char in enumerate(text, 1):
-        place += 2 if ord(char) > 0xFFFF else 1
-        units[place] = number
+    units = _places(text)
     beyond = len(text) + 1
     return [
         s._replace(start=units.get(s.start, beyond), end=units.get(s.end, beyond)) for s in spans
     ]
+
+
+def _places(text: str) -> dict[int, int]:
+    """The number of code points before each place where a character begins, by UTF-16 units."""
+    units, place = {0: 0}, 0
+    for number, char in enumerate(text, 1):
+        place += 2 if ord(char) > 0xFFFF else 1
+        units[place] = number
+    return units
+
+
+def unreadable(text: str) -> str | None:
+    """What no file of words can hold."""
+    if "\0" in text:
+        return "NUL characters; remove them"
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
+        return "half of a surrogate pair, which is no character; export it again"
+    return None
 
 
 def _tells(text: str, spans: Sequence[CharSpan]) -> bool | None:

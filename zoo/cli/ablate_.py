@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import MARGIN, Execution, Source, execution, many, seeds, source
+from zoo.cli.options import MARGIN, Execution, Source, execution, many, print_json, seeds, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.console import Console
 
     from zoo.config.config import Config
     from zoo.config.specs import Comparison, Study
@@ -45,7 +43,7 @@ def command(
     from zoo.cli.execute import choose_suite
     from zoo.cli.report import make_console
 
-    console = make_console()
+    console = execution.console()
     config = source.load()
     known = choose_suite(config, suite, source.root, console)
     studies = choose(config, ablations, suite or (config.path.stem if config.own else None))
@@ -55,7 +53,7 @@ def command(
     from zoo.results.plots import write_plot
     from zoo.results.statistics import Statistics
     from zoo.results.terminal import render
-    from zoo.results.writers import write
+    from zoo.results.writers import as_plain, write
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs, pending
 
@@ -72,8 +70,10 @@ def command(
     chosen = unique(jobs, store)
     wanted = [job for job in chosen.values() if not seeds or job.seed in seeds]
     if execution.dry_run:
-        return list_arms(sorted_out, wanted, pending(wanted, store, execution.rerun), console)
+        todo = pending(wanted, store, execution.rerun)
+        return list_arms(sorted_out, wanted, todo, execution.as_json)
     failed = carry_out(wanted, store, console, execution)
+    out, made = make_console(), dict[str, list[dict[str, Any]]]()
     folder, statistics = store.root / "ablations", Statistics(store.root)
     for study, comparisons in sorted_out:
         tables = ablation_tables(outcomes_of(comparisons, config, store), margin, statistics)
@@ -81,11 +81,15 @@ def command(
         name = f"{study.name}-{suite}" if suite else study.name
         write(tables, folder, name, heading)
         write_plot(tables, folder, name)
-        for table in tables:
-            console.print(render(table))
+        made[study.name] = as_plain(tables)
+        if not execution.as_json:
+            for table in tables:
+                out.print(render(table))
         where = f"{folder}/{name}.{{md,csv,tex,json,png,svg}}"
         console.print(where, highlight=False, markup=False, soft_wrap=True)
     statistics.save()
+    if execution.as_json:
+        print_json({"ablations": made})
     return 1 if failed else 0
 
 
@@ -140,28 +144,39 @@ def list_arms(
     studies: list[tuple[Study, Comparisons]],
     jobs: Sequence[Job],
     todo: Sequence[Job],
-    console: Console,
+    as_json: bool,
 ) -> int:
     """``--dry-run``: build what would be run, list the arms with their overrides, and the runs."""
+    from zoo.cli.report import make_console
     from zoo.data.findings import counted
     from zoo.runs.run import check
 
     check(todo)
     missing = {job.id for job in todo}
-    lines = []
+    lines, found = list[str](), list[dict[str, Any]]()
     for _, comparisons in studies:
         for comparison, arms in comparisons.items():
             seeds = [str(job.seed) for job in next(iter(arms.values()))]
             lines.append(
                 f"{comparison.title}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}:"
             )
+            found.append({"title": comparison.title, "seeds": [*map(int, seeds)], "arms": []})
             for name, runs in arms.items():
                 arm, system = runs[0].plan.arm, runs[0].system
                 count = sum(job.id in missing for job in runs)
                 changes = " ".join(arm.overrides if arm else ()) or "as it is"
+                told = {
+                    "name": name,
+                    "system": system,
+                    "overrides": [*(arm.overrides if arm else ())],
+                }
+                found[-1]["arms"].append({**told, "runs": len(runs), "to_run": count})
                 if system != comparison.base:
                     changes = f"{system}: {changes}"
                 lines.append(f"  {name}: {changes}; {count} of {len(runs)} to run")
     lines.append(f"would run {len(missing)} of {counted(len(jobs), 'run', 'runs')}")
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    if as_json:
+        print_json({"comparisons": found, "would_run": len(missing), "runs": len(jobs)})
+    else:
+        make_console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return 0

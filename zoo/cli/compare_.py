@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import MARGIN
+from zoo.cli.options import JSON, MARGIN, print_json
 from zoo.errors import ConfigError, DataError, near
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Side:
     help="Compare each type, language or width of entities, or names seen in training and not, "
     "too. Repeatable.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def command(
     a: str,
     b: str,
@@ -74,9 +74,7 @@ def command(
     sides = find_sides((a, b), dataset, suite, results)
     found = compare_sides(*sides, margin, by)
     if as_json:
-        import json
-
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found)
     else:
         click.echo("\n".join(_lines(found)))
 

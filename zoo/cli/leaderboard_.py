@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import click
 
-from zoo.cli.options import PLUGIN, many
+from zoo.cli.options import JSON, PLUGIN, many
 
 
 @click.command("leaderboard")
@@ -39,6 +40,7 @@ from zoo.cli.options import PLUGIN, many
     type=click.Path(path_type=Path),
     help="Write what is shown to an SVG picture, too.",
 )
+@JSON
 @PLUGIN
 def command(
     results: Path,
@@ -47,6 +49,7 @@ def command(
     reported: bool,
     details: bool,
     svg: Path | None,
+    as_json: bool,
     plugins: tuple[Path, ...],
 ) -> None:
     """Rebuild leaderboard.{md,csv,tex,json} from the stored runs, and show them.
@@ -66,7 +69,7 @@ def command(
     from zoo.results.statistics import Statistics
     from zoo.results.store import Store
     from zoo.results.terminal import render
-    from zoo.results.writers import write
+    from zoo.results.writers import to_json, write
 
     load_plugins()
     for plugin in plugins:
@@ -91,9 +94,12 @@ def command(
         tables += reported_tables(papers)
         write(reported_tables(papers), results, "reported")
     console = make_console(record=svg is not None)
-    for table in tables:
-        if not datasets or table.facts["dataset"] in datasets:
-            console.print(render(table, details))
+    chosen = [t for t in tables if not datasets or t.facts["dataset"] in datasets]
+    if as_json:
+        console.file = io.StringIO()  # drawn all the same where a picture is wanted
+        click.echo(to_json(chosen), nl=False)
+    for table in chosen:
+        console.print(render(table, details))
     if svg is not None:
         # without web fonts: a picture in a README must not load anything
         drawn = console.export_svg(title="zoo leaderboard")

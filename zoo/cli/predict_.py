@@ -13,7 +13,7 @@ from zoo.cli.options import PLUGIN
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zoo.model.inputs import Format, Post, Tally
+    from zoo.model.inputs import Format, Post, Source
     from zoo.model.model import Model
     from zoo.model.outputs import Output
 
@@ -113,7 +113,7 @@ def command(
     model = _model(run, results, allow_changed)
     write(model, posts, output or "text", out, input or "a sentence")
     if source is not None:
-        _notes(model, source.tally)
+        _notes(model, source)
 
 
 def write(
@@ -154,15 +154,19 @@ def _model(name: str, results: Path, allow_changed: bool) -> Model:
     return Model.from_pretrained(name, allow_changed=allow_changed)
 
 
-def _notes(model: Model, tally: Tally) -> None:
+def _notes(model: Model, source: Source) -> None:
     """Say what the model reads and the posts did not have."""
+    tally = source.tally
     if tally.absent:
         click.echo(
             f"zoo: {tally.absent} of {tally.posts} posts name a picture that is not there (the "
             f"first: {tally.first}); they were read without one",
             err=True,
         )
-    hints = {"picture": "; give --images DIR", "caption": "; give --captions FILE"}
+    hints = {
+        "picture": "" if source.images else "; give --images DIR",
+        "caption": "" if source.captions else "; give --captions FILE",
+    }
     for name in model.sees:
         if name != "words" and name not in tally.had and tally.posts:
             hint = hints.get(name, "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo import registry
-from zoo.cli.options import Source, source
+from zoo.cli.options import JSON, Source, print_json, source
 from zoo.errors import ConfigError, DataError, plain
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @click.argument("name")
 @source(as_option=True)
 @click.option("--backbone", metavar="NAME", help="Encoders to use (default: the first suite's).")
-def command(name: str, backbone: str | None, source: Source) -> None:
+@JSON
+def command(name: str, backbone: str | None, as_json: bool, source: Source) -> None:
     """Show a system (resolved YAML, parts, citations, parameters), or a part and its settings."""
     import inspect
 
@@ -33,6 +34,9 @@ def command(name: str, backbone: str | None, source: Source) -> None:
         if not kinds:
             known = [*config.systems, *(n for kind in registry.KINDS for n in registry.names(kind))]
             raise ConfigError(f"unknown system or part `{name}`{near(name, known)}")
+        if as_json:
+            print_json({"parts": [part_facts(kind, name) for kind in kinds]})
+            return
         for kind in kinds:
             show_part(kind, name)
         return
@@ -40,6 +44,14 @@ def command(name: str, backbone: str | None, source: Source) -> None:
     if backbone not in config.backbones:
         raise ConfigError(f"--backbone {backbone}: unknown{near(backbone, config.backbones)}")
     spec = config.spec(name, backbone)
+    if as_json:
+        facts = {"name": name, "backbone": backbone, "description": spec.description}
+        counts = _parameters(config, spec, source.root)
+        print_json({
+            **facts, "cites": list(spec.cites), "system": spec.resolved(),
+            "parameters": counts if isinstance(counts, dict) else None,
+        })  # fmt: skip
+        return
     click.echo(f"{name}, backbone {backbone}")
     if spec.description:
         click.echo(spec.description)
@@ -51,7 +63,37 @@ def command(name: str, backbone: str | None, source: Source) -> None:
             summary = plain(inspect.cleandoc(each.cls.__doc__ or "")).replace("\n", "\n    ")
             click.echo(f"{slot}: {each.name} ({each.cls.__module__}.{each.cls.__name__})")
             click.echo(f"    {summary}\n")
-    _parameters(config, spec, source.root)
+    counts = _parameters(config, spec, source.root)
+    if isinstance(counts, str):
+        click.echo(counts)
+        return
+    click.echo(f"parameters (with the vocabulary of {counts['vocabulary']}), trained / total:")
+    for slot, count in counts["slots"].items():
+        click.echo(f"    {slot:<10} {count['trained']:>13,} / {count['total']:>13,}")
+
+
+def part_facts(kind: str, name: str) -> dict[str, Any]:
+    """A part as plain data: what it is for, and its settings."""
+    import inspect
+
+    from zoo.schema import keywords
+
+    cls = registry.resolve(kind, name)
+    text, _, _ = plain(inspect.cleandoc(cls.__doc__ or "")).partition("\nArgs:\n")
+    settings = {
+        key: {"type": _type(hint), "required": True}
+        if default is ...
+        else {"type": _type(hint), "required": False, "default": _plain_value(default)}
+        for key, (hint, default) in keywords(cls).items()
+    }
+    where = f"{cls.__module__}.{cls.__name__}"
+    return {
+        "kind": kind, "name": name, "class": where, "text": text.strip(), "settings": settings
+    }  # fmt: skip
+
+
+def _plain_value(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | list | dict | None) else repr(value)
 
 
 def show_part(kind: str, name: str) -> None:
@@ -111,8 +153,12 @@ def _usual_backbone(config: Config, system: str) -> str:
     return next((s.backbone for s in suites if system in s.systems), suites[0].backbone)
 
 
-def _parameters(config: Config, spec: SystemSpec, root: Path) -> None:
-    """Count the parameters of the system as the first dataset that can be read would have it."""
+def _parameters(config: Config, spec: SystemSpec, root: Path) -> dict[str, Any] | str:
+    """Count the parameters of the system as the first dataset that can be read would have it.
+
+    Returns:
+        ``vocabulary``: the dataset, and ``slots``: trained and total by slot; or why it can't be.
+    """
     from zoo.build import build
     from zoo.runs.datasets import load_dataset
     from zoo.runs.environment import cache_folder
@@ -130,11 +176,11 @@ def _parameters(config: Config, spec: SystemSpec, root: Path) -> None:
     try:
         system = build(spec, splits["train"], cache_folder())
     except ConfigError as error:
-        click.echo(f"parameters: not counted, as it can't be built here: {error}")
-        return
-    click.echo(f"parameters (with the vocabulary of {dataset}), trained / total:")
+        return f"parameters: not counted, as it can't be built here: {error}"
+    slots = {}
     for slot, module in [*system.named_children(), ("all", system)]:
         counts = [(p.numel(), p.requires_grad) for p in module.parameters()]
         trained, total = sum(n for n, on in counts if on), sum(n for n, _ in counts)
         if total:
-            click.echo(f"    {slot:<10} {trained:>13,} / {total:>13,}")
+            slots[slot] = {"trained": trained, "total": total}
+    return {"vocabulary": dataset, "slots": slots}

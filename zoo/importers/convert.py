@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from zoo.data.files import SPLITS, Ids, Split
@@ -69,7 +70,9 @@ def convert(
         if own is None:
             raise DataError(f"{file}: its format is not known; name it: --from {'|'.join(FORMATS)}")
         split = _split_of(file)
-        for document in read(own, file, names):
+        documents = list(read(own, file, names))
+        conversion.look(documents)
+        for document in documents:
             made += [(split, sentence) for sentence in conversion.sentences(document)]
     if conversion.faults:
         _refuse(conversion.faults)
@@ -77,11 +80,12 @@ def convert(
         raise DataError(f"{some(map(str, files))}: no sentence in there")
     folder = PictureFolder(images) if images is not None else None
     findings, absent = conversion.findings(), list[str]()
-    ids = Ids()
+    ids, given = Ids(), {sentence.document.id for _, sentence in made}
+    free = (name for name in map(str, count(1)) if name not in given)
     samples: list[tuple[Split | None, Sample]] = []
-    for number, (split, sentence) in enumerate(made, 1):
+    for split, sentence in made:
         document = sentence.document
-        id = document.id or str(number)
+        id = document.id or next(free)
         if document.id and sentence.number:
             id = f"{id}.{sentence.number}"
         picture = _picture(folder, document) if folder else None
@@ -137,9 +141,10 @@ def write(imported: Imported, out: Path) -> None:
 
 
 def _picture(folder: PictureFolder, document: Document) -> Picture | None:
-    """The picture that a document names, else the one that bears its id."""
-    names = [document.image, _UPLOADED.sub("", document.image or "", count=1), document.id]
-    sought = [name for name in dict.fromkeys(names) if name]
+    """The picture that a document names or, where it names none, the one that bears its id."""
+    named = document.image
+    sought = [named, _UPLOADED.sub("", named, count=1)] if named else [document.id or ""]
+    sought = [name for name in dict.fromkeys(sought) if name]
     return next((found for name in sought if (found := folder.find(name, document.where))), None)
 
 

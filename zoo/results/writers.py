@@ -110,7 +110,15 @@ def to_json(tables: Sequence[Table]) -> str:
 
     A mean is ``{"mean": …, "sd": …}``, an interval ``{"low": …, "high": …}``.
     """
-    data = [
+    data = as_plain(tables)
+    text = json.dumps({"tables": data}, indent=2, ensure_ascii=False, allow_nan=False)
+    # lone surrogates, which UTF-8 can't hold, as escapes, which JSON reads back
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+def as_plain(tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """Tables as what JSON holds; see :func:`to_json`."""
+    return [
         {
             "title": table.title,
             **table.facts,
@@ -128,9 +136,6 @@ def to_json(tables: Sequence[Table]) -> str:
         }
         for table in tables
     ]
-    text = json.dumps({"tables": data}, indent=2, ensure_ascii=False, allow_nan=False)
-    # lone surrogates, which UTF-8 can't hold, as escapes, which JSON reads back
-    return text.encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def _markdown(text: str) -> str:

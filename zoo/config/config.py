@@ -23,6 +23,15 @@ def shipped_file() -> Path:
     return inside if inside.exists() else package.parent / "registry.yaml"
 
 
+def shipped_page(system: str) -> Path | None:
+    """The page about a system that comes with the package (docs/systems), if there is one."""
+    package = Path(zoo.__file__).parent
+    inside = package / "pages"
+    folder = inside if inside.exists() else package.parent / "docs" / "systems"
+    page = folder / f"{system}.md"
+    return page if page.is_file() else None
+
+
 @dataclass
 class Config:
     """A valid registry.

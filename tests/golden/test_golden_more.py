@@ -50,8 +50,8 @@ def made(case, registered, monkeypatch):
     monkeypatch.setattr("zoo.decoders.crf.Tagging", FourTags)
     known = {"fused": 4, "types": TYPES}
 
-    def build(name: str, sizes=None) -> tuple[System, Batch]:
-        decoder = registered(name, "decoder", known, {"dropout": 0.0}, WITHOUT_CONSTRAINTS)
+    def build(name: str, dropout=None, temperature=None) -> tuple[System, Batch]:
+        decoder = registered(name, "decoder", known, dropout, WITHOUT_CONSTRAINTS)
         decoder.emission.load_state_dict({"weight": torch.eye(4), "bias": torch.zeros(4)})
         scores = {
             "transitions": stored["w.crf.transition_from_to"],
@@ -60,7 +60,7 @@ def made(case, registered, monkeypatch):
         }
         decoder.crf.load_state_dict(scores, strict=False)
         monkeypatch.setattr(decoder.tagging, "encode", lambda *_: stored["in.tags"])
-        objective = registered(name, "objective", {}, sizes)
+        objective = registered(name, "objective", {}, temperature)
         weights = read(shipped_file()).spec(name, "tiny").loss_weights
         system = System(Stored(), {}, None, None, decoder, weights, objective)
         inputs = {
@@ -91,7 +91,7 @@ def test_cross_view(made, agrees) -> None:
 def test_ita_weighs_the_same_losses_otherwise(made, agrees) -> None:
     """A sentence alone counts 1; one with context half, and half its divergence."""
     stored, build = made
-    system, batch = build("ita", {"temperature": 1.0})  # the stored one
+    system, batch = build("ita", {"dropout": 0.0}, {"temperature": 1.0})  # as stored
     wanted = stored["out.nll_original_batch_mean"] + 0.5 * (
         stored["out.nll_extended_batch_mean"] + stored["out.cross_view_kl"]
     )

@@ -26,14 +26,13 @@ _ENTRY = re.compile(r"^@\w+\{([\w-]+),\n.*?^\}$", re.MULTILINE | re.DOTALL)
 def command(names: tuple[str, ...], parts: bool, source: Source) -> None:
     """Print the BibTeX of systems, of parts, or of citation keys, each entry once."""
     from zoo import registry
-    from zoo.cli.show_ import usual_backbone
     from zoo.errors import near
 
     config = source.load()
     keys: list[str] = []
     for name in names:
         if name in config.systems:
-            spec = config.spec(name, usual_backbone(config, name))
+            spec = config.spec(name, config.usual_backbone(name))
             found = [*spec.cites, *(of_parts(spec) if parts else [])]
         elif kinds := [kind for kind in registry.KINDS if name in registry.names(kind)]:
             found = [key for kind in kinds for key in of_class(registry.resolve(kind, name))]

@@ -41,7 +41,7 @@ def command(name: str, backbone: str | None, source: Source) -> None:
         for kind in kinds:
             show_part(kind, name)
         return
-    backbone = backbone or usual_backbone(config, name)
+    backbone = backbone or config.usual_backbone(name)
     if backbone not in config.backbones:
         raise ConfigError(f"--backbone {backbone}: unknown{near(backbone, config.backbones)}")
     spec = config.spec(name, backbone)
@@ -114,12 +114,6 @@ def _type(hint: Any) -> str:
         inner = ", ".join("…" if each is ... else _type(each) for each in arguments)
         return f"{getattr(origin, '__name__', origin)} of {inner}"
     return getattr(hint, "__name__", str(hint))
-
-
-def usual_backbone(config: Config, system: str) -> str:
-    """That of the first suite the system stands in, else of the first suite."""
-    suites = list(config.suites.values())
-    return next((s.backbone for s in suites if system in s.systems), suites[0].backbone)
 
 
 def _built(config: Config, spec: SystemSpec, root: Path) -> tuple[System | ConfigError, str]:

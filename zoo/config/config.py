@@ -73,6 +73,11 @@ class Config:
             self.specs[system, backbone] = read_system(self.root, system, backbone)
         return self.specs[system, backbone]
 
+    def usual_backbone(self, system: str) -> str:
+        """That of the first suite the system stands in, else of the first suite."""
+        suites = list(self.suites.values())
+        return next((s.backbone for s in suites if system in s.systems), suites[0].backbone)
+
     def plan(
         self,
         suite: str | None = None,

@@ -285,6 +285,9 @@ class Assembly(Protocol):
         """Run the system. An objective passes ``train=False``: no losses that need gold, and no
         objective again; dropout and gradients stay as they are."""
 
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Σ weight × loss, with the weights of the system's losses."""
+
 
 class Objective(nn.Module, ABC):
     """Adds losses that need the system more than once: cross-view training, relation gates.
@@ -298,9 +301,13 @@ class Objective(nn.Module, ABC):
 
     or on changed views: ``system(batch, train=False, encoded=(text, changed))``. Its parameters are
     trained like any part's.
+
+    ``needs_context`` says that it compares the sentence with what it is without its context. Then
+    the text encoder has to read some, and with ``context: null`` the objective goes, too.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ()
+    needs_context: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, system: Assembly, batch: Batch, output: Output) -> Mapping[str, Tensor]:

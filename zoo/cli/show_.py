@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from zoo.errors import ConfigError, DataError, plain
 if TYPE_CHECKING:
     from zoo.config.config import Config
     from zoo.schema import SystemSpec
+    from zoo.system import System
 
 
 @click.command("show")
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
 @click.option("--backbone", metavar="NAME", help="Encoders to use (default: the first suite's).")
 @JSON
 def command(name: str, backbone: str | None, as_json: bool, source: Source) -> None:
-    """Show a system (resolved YAML, parts, citations, parameters), or a part and its settings."""
+    """Show a system (diagram, citations, deviations, resolved YAML, parts, parameters), or a part
+    and its settings."""
     import inspect
 
+    from zoo.cli.cite_ import reference
+    from zoo.cli.diagram import Sizes, draw, measure
     from zoo.errors import near
     from zoo.yaml import dump
 
@@ -40,36 +45,37 @@ def command(name: str, backbone: str | None, as_json: bool, source: Source) -> N
         for kind in kinds:
             show_part(kind, name)
         return
-    backbone = backbone or _usual_backbone(config, name)
+    backbone = backbone or config.usual_backbone(name)
     if backbone not in config.backbones:
         raise ConfigError(f"--backbone {backbone}: unknown{near(backbone, config.backbones)}")
     spec = config.spec(name, backbone)
+    system, dataset = _built(config, spec, source.root)
     if as_json:
         facts = {"name": name, "backbone": backbone, "description": spec.description}
-        counts = _parameters(config, spec, source.root)
+        counts = None
+        if not isinstance(system, ConfigError):
+            counts = {"vocabulary": dataset, "slots": _counts(system)}
         print_json({
-            **facts, "cites": list(spec.cites), "system": spec.resolved(),
-            "parameters": counts if isinstance(counts, dict) else None,
+            **facts, "cites": list(spec.cites), "system": spec.resolved(), "parameters": counts
         })  # fmt: skip
         return
     click.echo(f"{name}, backbone {backbone}")
     if spec.description:
         click.echo(spec.description)
+    sizes = Sizes() if isinstance(system, ConfigError) else measure(system)
+    click.echo("\n" + "\n".join(draw(spec, sizes)))
     if spec.cites:
-        click.echo(f"cites: {', '.join(spec.cites)}")
+        click.echo(f"\ncites: {', '.join(spec.cites)}")
+        for key in spec.cites:
+            click.echo(_filled(reference(key), "    ", "    "))
+    _deviations(config, name)
     click.echo(f"\n{dump(spec.resolved())}")
     for slot, part in spec.parts:
         for each in part.walk():
             summary = plain(inspect.cleandoc(each.cls.__doc__ or "")).replace("\n", "\n    ")
             click.echo(f"{slot}: {each.name} ({each.cls.__module__}.{each.cls.__name__})")
             click.echo(f"    {summary}\n")
-    counts = _parameters(config, spec, source.root)
-    if isinstance(counts, str):
-        click.echo(counts)
-        return
-    click.echo(f"parameters (with the vocabulary of {counts['vocabulary']}), trained / total:")
-    for slot, count in counts["slots"].items():
-        click.echo(f"    {slot:<10} {count['trained']:>13,} / {count['total']:>13,}")
+    _parameters(system, dataset)
 
 
 def part_facts(kind: str, name: str) -> dict[str, Any]:
@@ -147,18 +153,9 @@ def _type(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
-def _usual_backbone(config: Config, system: str) -> str:
-    """That of the first suite the system stands in, else of the first suite."""
-    suites = list(config.suites.values())
-    return next((s.backbone for s in suites if system in s.systems), suites[0].backbone)
-
-
-def _parameters(config: Config, spec: SystemSpec, root: Path) -> dict[str, Any] | str:
-    """Count the parameters of the system as the first dataset that can be read would have it.
-
-    Returns:
-        ``vocabulary``: the dataset, and ``slots``: trained and total by slot; or why it can't be.
-    """
+def _built(config: Config, spec: SystemSpec, root: Path) -> tuple[System | ConfigError, str]:
+    """The system as the first dataset that can be read would have it, or why it can't be built;
+    and the dataset's name."""
     from zoo.build import build
     from zoo.runs.datasets import load_dataset
     from zoo.runs.environment import cache_folder
@@ -174,13 +171,61 @@ def _parameters(config: Config, spec: SystemSpec, root: Path) -> dict[str, Any] 
     else:
         raise DataError("no dataset of the registry can be read; see `zoo data list`")
     try:
-        system = build(spec, splits["train"], cache_folder())
+        return build(spec, splits["train"], cache_folder()), dataset
     except ConfigError as error:
-        return f"parameters: not counted, as it can't be built here: {error}"
+        return error, dataset
+
+
+def _deviations(config: Config, name: str) -> None:
+    """Where the system departs from what was published, as its page says."""
+    from zoo.config.config import shipped_page
+
+    asked: Any = name
+    while isinstance(asked, str) and (page := shipped_page(asked)) is None:
+        asked = config.systems.get(asked, {}).get("extends")
+    if not isinstance(asked, str) or page is None:
+        return
+    text = page.read_text(encoding="utf-8")
+    section = text.partition("\n## Where it departs\n")[2].partition("\n## ")[0].strip()
+    if not section:
+        return
+    of = "" if asked == name else f" of {asked}, which it extends"
+    click.echo(f"\ndeviations{of} (docs/systems/{asked}.md):")
+    for block in section.split("\n\n"):
+        if not block.startswith("|"):
+            click.echo(_filled(" ".join(block.split()), "  ", "  "))
+            continue
+        head, _, *rows = block.splitlines()
+        click.echo(f"  {_cells(head)}:")
+        for row in rows:
+            click.echo(_filled(f"- {_cells(row)}", "  ", "    "))
+
+
+def _filled(text: str, first: str, then: str) -> str:
+    """A paragraph of at most 78 characters a line."""
+    return fill(text, 78, initial_indent=first, subsequent_indent=then, break_on_hyphens=False)
+
+
+def _cells(row: str) -> str:
+    return " | ".join(cell.strip() for cell in row.strip().strip("|").split(" |"))
+
+
+def _parameters(system: System | ConfigError, dataset: str) -> None:
+    """Tell the parameters of the system that was built."""
+    if isinstance(system, ConfigError):
+        click.echo(f"parameters: not counted, as it can't be built here: {system}")
+        return
+    click.echo(f"parameters (with the vocabulary of {dataset}), trained / total:")
+    for slot, count in _counts(system).items():
+        click.echo(f"    {slot:<10} {count['trained']:>13,} / {count['total']:>13,}")
+
+
+def _counts(system: System) -> dict[str, dict[str, int]]:
+    """The parameters of a system by slot, and of ``all``: ``trained`` and ``total``."""
     slots = {}
     for slot, module in [*system.named_children(), ("all", system)]:
         counts = [(p.numel(), p.requires_grad) for p in module.parameters()]
         trained, total = sum(n for n, on in counts if on), sum(n for n, _ in counts)
         if total:
             slots[slot] = {"trained": trained, "total": total}
-    return {"vocabulary": dataset, "slots": slots}
+    return slots

@@ -176,10 +176,8 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "word"), REFUSED, ids=[word for _, word in REFUSED])
 def test_texts_that_are_refused(take: Take, text: str, word: str) -> None:
-    plain, spans = (
-        text.replace("{", "").replace("}", ""),
-        [(text.index("{"), text.index("}") - 1)],
-    )
+    plain = text.replace("{", "").replace("}", "")
+    span = [text.index("{"), text.index("}") - 1, "X"]
     with pytest.raises(DataError) as raised:
         take({"train.jsonl": lines({"text": plain, "label": [span]})}, "doccano")
     (problem,) = raised.value.problems

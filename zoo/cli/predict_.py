@@ -98,6 +98,10 @@ def command(
 
     if input is not None and input != STDIN and not Path(input).exists():
         raise ConfigError(f"{input}: no such file; for one sentence give --text")
+    if out is not None and out.is_dir():
+        raise ConfigError(f"--out {out}: a folder; name a file")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ConfigError(f"--out {out}: no folder {out.parent}; make it first")
     load_plugins()
     for plugin in plugins:
         load_plugin_file(plugin)
@@ -157,6 +161,9 @@ def _model(name: str, results: Path, allow_changed: bool) -> Model:
 def _notes(model: Model, source: Source) -> None:
     """Say what the model reads and the posts did not have."""
     tally = source.tally
+    if not tally.posts:
+        name = "standard input" if source.path == "-" else source.path
+        click.echo(f"zoo: {name} holds no sentence", err=True)
     if tally.absent:
         click.echo(
             f"zoo: {tally.absent} of {tally.posts} posts name a picture that is not there (the "

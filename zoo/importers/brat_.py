@@ -19,7 +19,7 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
     """See :func:`zoo.importers.formats.read`. A folder gives its texts; each line is a sentence."""
     texts = sorted(file.rglob("*.txt")) if file.is_dir() else [file.with_suffix(".txt")]
     if not texts:
-        raise DataError(f"{file}: no .txt file is there")
+        raise DataError(f"{file}: a folder is read as one of brat, and no .txt file is there")
     for each in texts:
         yield _document(each)
 

@@ -15,6 +15,7 @@ from zoo.data.jsonl import write_jsonl
 from zoo.data.pictures import PictureFolder
 from zoo.data.splitting import SHARES, shuffled
 from zoo.errors import DataError
+from zoo.files import owner
 from zoo.importers.documents import Conversion, Document, Sentence
 from zoo.importers.formats import FORMATS, guess, read
 from zoo.types import Picture, Sample, Splits
@@ -118,7 +119,7 @@ def convert(
 
 
 def write(imported: Imported, out: Path) -> None:
-    """Write the splits as JSONL, with the pictures that they name in ``images``.
+    """Write the splits as JSONL, with the pictures that they name in ``images``: all or nothing.
 
     Raises:
         DataError: the folder is there and not empty, or can't be written.
@@ -126,18 +127,28 @@ def write(imported: Imported, out: Path) -> None:
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DataError(f"{out}: is there already; name another folder, or remove it")
-        out.mkdir(parents=True, exist_ok=True)
-        for split, samples in imported.splits.items():
-            if samples:
-                write_jsonl(out / f"{split}.jsonl", samples)
-        for sample in (each for samples in imported.splits.values() for each in samples):
-            if sample.picture is not None and sample.picture.path is not None:
-                target = out / "images" / sample.picture.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if not target.exists():
-                    shutil.copyfile(sample.picture.path, target)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made = out.with_name(f".{out.name}.{owner()}.tmp")
+        try:
+            _fill(made, imported)
+            made.replace(out)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
         raise DataError(f"{error.filename or out}: {error.strerror}") from error
+
+
+def _fill(folder: Path, imported: Imported) -> None:
+    folder.mkdir()
+    for split, samples in imported.splits.items():
+        if samples:
+            write_jsonl(folder / f"{split}.jsonl", samples)
+    for sample in (each for samples in imported.splits.values() for each in samples):
+        if sample.picture is not None and sample.picture.path is not None:
+            target = folder / "images" / sample.picture.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                shutil.copyfile(sample.picture.path, target)
 
 
 def _picture(folder: PictureFolder, document: Document) -> Picture | None:

@@ -31,6 +31,12 @@ _SUFFIXES: dict[str, Format] = {
 }
 
 
+_OTHERS = (
+    ".csv", ".xls", ".xlsx", ".parquet", ".xml", ".html", ".htm", ".pdf", ".doc", ".docx", ".rtf",
+    ".yaml", ".yml", ".spacy", ".ann", ".py", ".ipynb",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Post:
     """A sentence to predict: its sample and, of running text, the text and its words' places."""
@@ -97,10 +103,20 @@ def picture_of(path: str | Path) -> Picture:
 
 
 def guess(path: str, line: str) -> Format:
-    """The format of a file by its suffix, else by its first line that is not blank."""
-    known = _SUFFIXES.get(Path(path).suffix.lower())
+    """The format of a file by its suffix, else by its first line that is not blank.
+
+    Raises:
+        DataError: its suffix is that of another format, which would be read as text.
+    """
+    suffix = Path(path).suffix.lower()
+    known = _SUFFIXES.get(suffix)
     if known is not None:
         return known
+    if suffix in _OTHERS or line.lstrip("\ufeff ").startswith(("[{", '["')):
+        raise DataError(
+            f"{path}: neither text, nor JSONL (an object a line), nor columns; write it as one of "
+            "these, or say what it is by --format"
+        )
     if line.lstrip().startswith("{"):
         return "jsonl"
     if line.startswith(MARK) or line.startswith("-DOCSTART-"):

@@ -16,6 +16,7 @@ from zoo.config.read import read
 from zoo.data.synthetic import Synthetic
 from zoo.errors import ConfigError
 from zoo.objectives.cross_view import CrossView
+from zoo.runs.job import missing
 from zoo.system import Collator, System
 from zoo.types import Sample
 
@@ -157,6 +158,21 @@ def test_the_text_only_control(monkeypatch: pytest.MonkeyPatch) -> None:
     assert arms["base"].objective is not None
     assert arms["text only"].objective is None
     assert arms["text only"].text_only
+
+
+@pytest.mark.parametrize("system", ["caption-context", "ita", "more-cross-view"])
+def test_a_dataset_without_the_field(system: str, samples: list[Sample]) -> None:
+    config = read(shipped_file())
+    spec = config.spec(system, "tiny-captions")
+    assert missing(spec, "mine", samples) == []
+    found = missing(spec, "mine", bare(samples))
+    assert found == [
+        f"systems.{system}.text: no training sample of mine has a caption; leave the system or the "
+        "ablation out, or give the dataset its captions"
+    ]
+    wrong = read(shipped_file(), [f"systems.{system}.text.context=captions"])
+    (found,) = missing(wrong.spec(system, "tiny-captions"), "mine", samples)
+    assert "no training sample of mine has a captions; did you mean `caption`?" in found
 
 
 @pytest.mark.parametrize("temperature", ["0", "-1.0", "hot"])

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from zoo.encoders.checkpoint import Need, choose_weights, digest_file, one_line
 from zoo.encoders.hub import digest, fetch, locate
-from zoo.encoders.loading import freeze_unreached, strict
+from zoo.encoders.loading import strict
 from zoo.encoders.pictures import collate_pictures, normalise, read_picture, see
 from zoo.encoders.references import Name, note, stored
+from zoo.encoders.trunks import Trunk
 from zoo.errors import ConfigError, near
 from zoo.parts import ImageEncoder
 from zoo.registry import register
@@ -58,8 +59,8 @@ def check_name(model: str) -> None:
     name, _, tag = model.partition(".")
     if not timm.is_model(name):
         raise ConfigError(f"timm: there is no network `{model}`{near(name, timm.list_models())}")
-    if tag and timm.get_pretrained_cfg(model, allow_unregistered=False) is None:
-        tags = timm.list_pretrained(f"{name}.*")
+    tags = timm.list_pretrained(f"{name}.*")
+    if tag and model not in tags:
         raise ConfigError(f"timm: {name} has no weights `{tag}`{near(model, tags)}")
 
 
@@ -161,8 +162,8 @@ class Timm(ImageEncoder):
     """Any network of timm; the cells of its last grid, or its patches, are the regions.
 
     Regions (B, R, width): row by row, without class tokens and registers. Pooled (B, width): the
-    network's own pooling before its classifier; where that has another width than the regions, or
-    layers of its own, their mean. Pictures are prepared as the network says.
+    network's own pooling before its classifier; where that has another width than the regions,
+    their mean. Pictures are prepared as the network says.
 
     Cites: wightman-2019-pytorch
 
@@ -193,27 +194,15 @@ class Timm(ImageEncoder):
         super().__init__()
         from timm.data import resolve_data_config
 
-        self.network = build_network(model, weights, revision, size)
-        says = resolve_data_config({}, model=self.network)
+        network = build_network(model, weights, revision, size)
+        says = resolve_data_config({}, model=network)
         self.size: int = size or max(says["input_size"][1:])
         self.mean, self.std = tuple(says["mean"]), tuple(says["std"])
         self.resample = FILTERS.get(says["interpolation"], FILTERS["bicubic"])
         whole = says.get("crop_mode") == "squash"
         self.short = None if whole else int(self.size / says["crop_pct"])
-        self._last = "NHWC" in str(getattr(self.network, "output_fmt", "")).upper()
-        self._before: int = getattr(self.network, "num_prefix_tokens", 0)
-        with strict(f"timm: {model} can't read pictures of {self.size} pixels"):
-            states = self.network.forward_features(torch.zeros(1, 3, self.size, self.size))
-        if not isinstance(states, Tensor) or states.ndim not in (3, 4):
-            raise ConfigError(
-                f"timm: the features of {model} are no grid and no sequence; take another network"
-            )
-        cells = self._cells(states)
-        self.regions, self.width = cells.shape[1:]
-        with strict(f"timm: {model} has no features to pool"):
-            pooled = self.network.forward_head(states, pre_logits=True)
-        self.own_pooling = pooled.shape == (1, self.width)
-        freeze_unreached(self.network, cells, *([pooled] if self.own_pooling else []))
+        self.trunk = Trunk(network, self.size, f"timm: {model}")
+        self.regions, self.width = self.trunk.regions, self.trunk.width
         self.train()
 
     @classmethod
@@ -244,14 +233,5 @@ class Timm(ImageEncoder):
         return see(inputs, self.regions or 1, self.width, self._encode)
 
     def _encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        states = self.network.forward_features(normalise(pixels, self.mean, self.std))
-        cells = self._cells(states)
-        if self.own_pooling:
-            return cells, self.network.forward_head(states, pre_logits=True)
-        return cells, cells.mean(dim=1)
-
-    def _cells(self, states: Tensor) -> Tensor:
-        """The features of P pictures as (P, R, D)."""
-        if states.ndim == 3:
-            return states[:, self._before :]
-        return states.flatten(1, 2) if self._last else states.flatten(2).transpose(1, 2)
+        seen: tuple[Tensor, Tensor] = self.trunk(normalise(pixels, self.mean, self.std))
+        return seen

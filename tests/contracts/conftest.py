@@ -63,6 +63,18 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "model: test_vit, weights: false",
         "model: $timm",
     ],
+    ("image_encoder", "pyramid"): [
+        "network: squeezenet1_1, weights: null, size: 64",
+        "network: mobilenet_v3_small, weights: null, size: 64, stages: 2, cells: 1",
+    ],
+    ("image_encoder", "crops"): [
+        "encoder: {part: small_cnn, width: 16}",
+        "encoder: {part: small_cnn, width: 16, size: 48}, source: grid, unit: shares",
+        "encoder: {part: vit, model: $vit}, most: 2",
+    ],
+    ("image_encoder", "detector"): [
+        "network: fasterrcnn_mobilenet_v3_large_320_fpn, weights: null, size: 64, threshold: 0.005",
+    ],
     ("image_encoder", "small_cnn"): ["width: 16", "width: 8, layers: 2, size: 24"],
     ("image_encoder", "small_vit"): ["width: 16, layers: 1, heads: 2"],
     ("image_encoder", "random_vectors"): [

@@ -137,7 +137,7 @@ def test_frozen_crops_are_kept_by_picture_and_boxes(
         ("[[1, 2, 3]]", "no JSON list of boxes"),
         ("left", "no JSON list of boxes"),
         ('{"a": 1}', "no JSON list of boxes"),
-        ("[[0, 0, NaN, 4]]", "no JSON list of boxes"),
+        ("[[0, 0, NaN, 4]]", "without an inside"),
         ("[[10, 10, 10, 20]]", "without an inside"),
         ("[[90, 0, 120, 20]]", "without an inside"),
     ],
@@ -206,7 +206,7 @@ def test_the_vectors_are_those_that_the_detector_classifies(tmp_path: Path) -> N
     torch.manual_seed(0)
     network = models.get_model(NETWORK, weights=None, weights_backbone=None)
     # an untrained one that is sure of some class, so that there is something to find
-    network.roi_heads.box_predictor.cls_score.bias[7] = 3.0
+    network.roi_heads.box_predictor.cls_score.bias[7] = 8.0
     file = tmp_path / "weights.pth"
     torch.save(network.state_dict(), file)
     encoder = Detector(network=NETWORK, weights=str(file), size=96, most=3)

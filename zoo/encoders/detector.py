@@ -84,7 +84,7 @@ class Detector(ImageEncoder):
     """The objects found by a two-step detector, best first; the first region is the whole picture.
 
     Regions (B, R, width), R the most that a picture of the batch has: what the network's box head
-    makes of a box, the vector that it classifies. Pooled (B, width): that of the whole picture. The
+    makes of each box that is left in the end. Pooled (B, width): that of the whole picture. The
     network is never trained; with ``frozen: true`` each picture is looked at once.
 
     Cites: ren-etal-2015-faster

@@ -174,6 +174,11 @@ class ImageEncoder(Encoder):
         """One token a region; nothing where there is no picture."""
         return 0 if row is None else self.regions or 1
 
+    def beside(self, sample: Sample) -> str:
+        """What it reads of a sample beside the picture, as boxes in it: the features of a frozen
+        encoder are kept under both."""
+        return ""
+
     @abstractmethod
     def forward(self, inputs: Inputs) -> View: ...
 

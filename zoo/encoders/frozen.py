@@ -184,7 +184,9 @@ class Frozen(ImageEncoder):
         if self.sees == "picture":
             if sample.picture is None:
                 return None
-            return self.kept.ask(bytes.fromhex(sample.picture.digest()), sample)
+            key = bytes.fromhex(sample.picture.digest())
+            beside = self.encoder.beside(sample)
+            return self.kept.ask(key_of(beside, key.hex()) if beside else key, sample)
         row = self.encoder.prepare(sample)  # cheap, and shows what the tokenizer made of it
         return None if row is None else self.kept.ask(key_of(sample.caption, row), sample)
 

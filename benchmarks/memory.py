@@ -31,7 +31,6 @@ from zoo.encoders.transformer import Transformer
 from zoo.files import write_atomic
 from zoo.schema import PartSpec, SystemSpec
 from zoo.training.loop import Trainer
-from zoo.training.optimizer import make_schedule
 from zoo.types import Entity, Sample
 
 PIECES = 30_000
@@ -68,10 +67,9 @@ def measure(root: Path | None, sentences: int, layers: int, batch_size: int) -> 
     recipe = Recipe(epochs=1, batch_size=batch_size, learning_rates={"*": 1e-5})
     trainer = Trainer(system, recipe, 1)
     loaded = peak()
-    prepare = trainer.accelerator.prepare
-    model, optimizer = prepare(system, trainer.optimizer)
     begin = time.perf_counter()
-    trainer._epoch(model, optimizer, make_schedule(trainer.optimizer, recipe, 10), train, 1)
+    with trainer.training(train, 10):
+        trainer.epoch(train, 1)
     lengths = sorted(len(sample.words) for sample in train)
     return {
         "benchmark": "memory",

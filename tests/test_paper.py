@@ -204,12 +204,7 @@ def test_as_published(run: Run, hub: Hub, splits: Splits, tmp_path: Path) -> Non
 
     features = kept(tmp_path)
     pictures = {s.picture.digest() for rows in splits.values() for s in rows if s.picture}
-    assert len(features) == len(pictures)
-    for file in features:
-        assert {k: tuple(v.shape) for k, v in load_file(file).items()} == {
-            "regions": (49, 512),
-            "pooled": (512,),
-        }
+    assert sum(len(load_file(file)["ends"]) for file in features) == len(pictures)
 
     folder = run("smner", 1)
     check(folder, "smner", 1, hub, splits)

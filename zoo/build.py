@@ -11,6 +11,7 @@ from typing import Any
 
 from zoo.data.reading import read_data as read_data  # for those who need both
 from zoo.encoders.frozen import Frozen, FrozenText
+from zoo.encoders.references import noted
 from zoo.errors import ConfigError, DataError
 from zoo.parts import Aligner, ImageEncoder, TextEncoder, ViewSpec
 from zoo.schema import PartSpec, SystemSpec, supplied
@@ -118,22 +119,17 @@ def check_losses(spec: SystemSpec) -> None:
 
 def make(part: PartSpec, known: Mapping[str, Any], cache: Path) -> Any:
     """Build one part: nested parts first, then the constructor with what it asks for."""
-    nested = {name: make(child, known, cache) for name, child in part.nested.items()}
-    given = {name: known[name] for name in supplied(part.cls)}
-    built = part.cls(**given, **part.settings, **nested)
+    with noted() as loaded:
+        nested = {name: make(child, known, cache) for name, child in part.nested.items()}
+        given = {name: known[name] for name in supplied(part.cls)}
+        built = part.cls(**given, **part.settings, **nested)
     if part.frozen and isinstance(built, ImageEncoder):
-        return Frozen(built, cache, _loads(part))
+        return Frozen(built, cache, bool(loaded))
     if part.frozen and isinstance(built, TextEncoder):
-        return FrozenText(built, cache, _loads(part))
+        return FrozenText(built, cache, bool(loaded))
     if part.frozen:
         freeze(built)
     return built
-
-
-def _loads(part: PartSpec) -> bool:
-    """Whether a part, or one inside of it, takes its weights from elsewhere."""
-    inside = [each for each in part.walk() if hasattr(each.cls, "loaded")]
-    return any(each.cls.loaded(each.settings) for each in inside)  # type: ignore[attr-defined]
 
 
 def freeze(module: Any) -> None:

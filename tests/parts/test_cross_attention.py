@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from zoo.fusers.attention import AttentionLayer
+from zoo.blocks.attention import AttentionLayer
 
 from zoo.errors import ConfigError
 from zoo.fusers.cross_attention import CrossAttention

@@ -40,13 +40,16 @@ _pins: ContextVar[Mapping[Name, Path | str]] = ContextVar("pins")
 
 @contextmanager
 def noted() -> Iterator[list[Reference]]:
-    """The list that every model loaded in this block is added to."""
+    """The list that every model loaded in this block is added to, and to those of outer blocks."""
     found: list[Reference] = []
+    outer = _noted.get()
     token = _noted.set(found)
     try:
         yield found
     finally:
         _noted.reset(token)
+        if outer is not None:
+            outer += [each for each in found if each not in outer]
 
 
 def note(name: Name, place: Path, need: Need | None = None) -> None:

@@ -103,7 +103,7 @@ FOLDERS: list[tuple[Callable[[Path], object], Sequence[str]]] = [
     (described(lambda found: found["parts"][0].update(name="no_such", file="gate.py")),
      ["no_such", "--plugin FILE"]),
     (described(lambda found: found["parts"][0].update(sources="0")), ["--allow-changed"]),
-    (described(lambda found: found.update(types=found["types"][:1])), ["m"]),
+    (described(lambda found: found.update(types=found["types"][:1])), ["types", "learnt.json"]),
     (described(lambda found: found.pop("files")), ["it lists no learnt.json"]),
 ]  # fmt: skip
 

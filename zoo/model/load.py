@@ -142,6 +142,10 @@ def load_folder(folder: Path, allow_changed: bool = False) -> Loaded:
         check_unchanged(found, spec, folder)
     taught = _json(folder / LEARNT)
     learnt = Learnt.from_dict(taught if isinstance(taught, dict) else {})
+    if list(found.types) != learnt.types:
+        raise DataError(
+            f"{at.line}: its types are not those of {LEARNT}; store or fetch the model again"
+        )
     pins = _pins(folder, found, allow_changed)
     with own_randomness(), pinned(pins), noted() as references:
         system = build(spec, learnt, cache_folder())

@@ -33,6 +33,7 @@ REGISTRY = Path(__file__).parents[1] / "registry.yaml"
 MBERT, BERT = "bert-base-multilingual-cased", "bert-base-uncased"
 CASED = "bert-base-cased"
 ROBERTA, VIT = "roberta-base", "google/vit-base-patch16-224"
+XLMR = "xlm-roberta-large"
 CLIP = "openai/clip-vit-base-patch32"
 LOSSES = ("crf", "spans", "contrastive", "mutual_information", "kl")
 
@@ -293,6 +294,12 @@ BASE = {
     "num_attention_heads": 12,
     "intermediate_size": 3072,
 }
+LARGE = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}
 WIDTH, GRID, TYPES = 768, 2048, 4
 LINEAR, NORM = WIDTH * WIDTH + WIDTH, 2 * WIDTH
 
@@ -310,7 +317,14 @@ def assemble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Assemble:
     their public configurations stand in for those of the hub."""
     import torchvision
     import transformers
-    from transformers import BertConfig, BertTokenizer, CLIPConfig, RobertaConfig, ViTConfig
+    from transformers import (
+        BertConfig,
+        BertTokenizer,
+        CLIPConfig,
+        RobertaConfig,
+        ViTConfig,
+        XLMRobertaConfig,
+    )
 
     roberta = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}
     configs: dict[str, Any] = {
@@ -318,6 +332,7 @@ def assemble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Assemble:
         BERT: BertConfig(vocab_size=30522, **BASE),
         CASED: BertConfig(vocab_size=28996, **BASE),
         ROBERTA: RobertaConfig(**roberta, **BASE),
+        XLMR: XLMRobertaConfig(**roberta | {"vocab_size": 250002}, **LARGE),
         VIT: ViTConfig(image_size=224, patch_size=16, **BASE),
         CLIP: CLIPConfig(
             text_config={}, vision_config={"image_size": 224, "patch_size": 32, **BASE}
@@ -508,8 +523,8 @@ def test_size_of_mt_mner(assemble: Assemble) -> None:
     assert (system.views["patch"].regions, system.views["grid"].regions) == (197, 49)
     heads = linear(WIDTH, 256) + linear(GRID, 256), 2 * linear(WIDTH, 256)
     assert [count(each) for each in system.aligner] == list(heads)
-    assert count(system.fuser) == shared + 2 * attention == 19_296_768
-    assert system.fuser.text.heads == 8
+    assert count(system.fuser) == shared + 2 * given == 16_935_936
+    assert system.fuser.to_regions.heads == 8
     assert count(system.decoder) == 7_020
     released = assemble("mt-mner-released", "paper-mt-mner")
     assert count(released.fuser) == shared + 2 * given == 16_935_936
@@ -540,3 +555,13 @@ def test_size_of_automm(assemble: Assemble) -> None:
     assert count(system.fuser) == linear(GRID, GRID) + 2 * GRID + linear(GRID, 128) == 4_462_720
     assert count(system.decoder) == linear(WIDTH + 128, TAGS) == 8_073
     assert count(system) == CASED_SIZE + 4_462_720 + 8_073
+
+
+@pytest.mark.parametrize("system", ["caption-context", "ita", "more-cross-view"])
+def test_size_of_image_as_text(assemble: Assemble, system: str) -> None:
+    """Nothing but a text encoder and a CRF: context and the second view have no parameters."""
+    made = assemble(system, "paper-xlmr")
+    assert count(made.text) == 558_840_832, "XLM-R large without its pooler"
+    tags = TAGS if system == "caption-context" else 1 + 4 * TYPES
+    assert count(made) - count(made.text) == count(made.decoder) == crf(1024, tags)
+    assert count(made.decoder) == {TAGS: 9_324, 17: 17_748}[tags]

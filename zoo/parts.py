@@ -24,7 +24,7 @@ same name, but for aligners (see :func:`aligner_losses`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -107,6 +107,15 @@ class Encoder(nn.Module, ABC):
         last bit. By default tensors of the same shape are alike, and nothing else.
         """
         return tuple(row.shape) if isinstance(row, Tensor) else None
+
+    def lookups(self, row: Any) -> Mapping[nn.Module, Collection[int]]:
+        """Large tables of embeddings (``nn.Embedding``), and their rows that a prepared sample is
+        looked up in, those for padding too.
+
+        Of a table that is named, only the rows that the training data are looked up in are trained;
+        reading another in training mode is an error. A table that is not named is trained whole.
+        """
+        return {}
 
     @abstractmethod
     def collate(self, rows: Sequence[Any]) -> Inputs:
@@ -281,6 +290,9 @@ class Assembly(Protocol):
         """Run the system. An objective passes ``train=False``: no losses that need gold, and no
         objective again; dropout and gradients stay as they are."""
 
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Σ weight × loss, with the weights of the system's losses."""
+
 
 class Objective(nn.Module, ABC):
     """Adds losses that need the system more than once: cross-view training, relation gates.
@@ -294,9 +306,13 @@ class Objective(nn.Module, ABC):
 
     or on changed views: ``system(batch, train=False, encoded=(text, changed))``. Its parameters are
     trained like any part's.
+
+    ``needs_context`` says that it compares the sentence with what it is without its context. Then
+    the text encoder has to read some, and with ``context: null`` the objective goes, too.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ()
+    needs_context: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, system: Assembly, batch: Batch, output: Output) -> Mapping[str, Tensor]:

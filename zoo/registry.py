@@ -73,6 +73,7 @@ BUILT_IN: dict[tuple[str, str], str] = {
     ("decoder", "auxiliary_crf"): "zoo.decoders.auxiliary_crf",
     ("decoder", "pointer"): "zoo.decoders.pointer",
     ("decoder", "span_classifier"): "zoo.decoders.span_classifier",
+    ("objective", "cross_view"): "zoo.objectives.cross_view",
 }
 
 _registered: dict[tuple[str, str], type] = {}

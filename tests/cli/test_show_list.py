@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -133,13 +134,141 @@ def test_show(use: Use) -> None:
     ):
         assert f"\n{slot}: {part} ({module}." in out
     assert "Cites: xu-etal-2024-effective" in out
-    counts = out[out.index("parameters") :].splitlines()
+    counts = out[out.index("\nparameters (") + 1 :].splitlines()
     assert [line.split()[0] for line in counts[1:]] == ["text", "views", "fuser", "decoder", "all"]
     trained, total = (
         [int(line.split()[column].replace(",", "")) for line in counts[1:]] for column in (1, 3)
     )
     assert sum(trained[:-1]) == trained[-1] > 0
     assert sum(total[:-1]) == total[-1] >= trained[-1]
+
+
+def test_a_system_as_a_diagram(use: Use) -> None:
+    """From the inputs down, with the widths that the parts publish."""
+    code, out, err = use("show", "smner", "--registry", str(SHIPPED))
+    assert (code, err) == (0, "")
+    lines = out[: out.index("\ncites")].splitlines()
+    assert all(len(line) <= 80 for line in out[: out.index("\ntext:\n")].splitlines())
+    told = [" ".join(line.strip("| ").split()) for line in lines[3:]]
+    told = [line for line in told if line.strip("v|+- ")]
+    assert told == [
+        "words picture",
+        "text: transformer | | views.grid: small_cnn",
+        "scratch: {layers: 2, width: 64, | | -> B x 25 x 64",
+        "heads: 4}",
+        "-> B x N x 64",
+        "aligner: information_bottleneck",
+        "level: sentence",
+        "loss: 0.1 * mutual_information + 0.001 * kl",
+        "decoder: span_classifier, which builds the candidate spans",
+        "-> B x U x 64",
+        "fuser: cross_attention",
+        "level: span, feed_forward: 4, concat: true",
+        "-> B x U x 128",
+        "decoder: span_classifier",
+        "hidden: true",
+        "loss: spans",
+        "-> the classes of each of the U units, and entities",
+        "B sentences, N words, U candidate spans",
+    ]
+
+
+@pytest.mark.parametrize(("name", "met"), [("2m-ner", 7), ("ita", 1), ("smner", 7)])
+def test_the_lines_of_a_diagram_meet(use: Use, name: str, met: int) -> None:
+    """Each that comes into a box has come from the line above."""
+    out = use("show", name, "--registry", str(SHIPPED))[1]
+    found = 0
+    for above, line in pairwise(out[: out.index("\ncites")].splitlines()[4:]):
+        for place, mark in enumerate(line):
+            if line.startswith("+") and mark == "v":
+                assert above[place] == "|"
+                found += 1
+    assert found == met
+
+
+def test_a_diagram_of_what_cannot_be_built(use: Use) -> None:
+    gone = ["--backbone", "paper", "-o", "backbones.paper.text.model=./gone"]
+    code, out, _ = use("show", "umt", "--registry", str(SHIPPED), *gone)
+    assert code == 0
+    assert "| -> B x N x ? " in out
+    assert "views.grid: cnn, frozen" in out
+
+
+def test_many_views_stand_in_one_box(use: Use) -> None:
+    more = [f"systems.bert-crf-attention.views.v{i}={{part: $patch}}" for i in range(4)]
+    options = [word for each in more for word in ("-o", each)]
+    code, out, _ = use("show", "bert-crf-attention", "--registry", str(SHIPPED), *options)
+    assert code == 0
+    assert "| views.v3: small_vit" in out
+    assert all(len(line) <= 80 for line in out[: out.index("\ncites")].splitlines())
+
+
+def test_show_tells_citations_and_deviations(use: Use) -> None:
+    code, out, _ = use("show", "mt-mner-released", "--registry", str(SHIPPED))
+    assert code == 0
+    assert "Han et al. (2025): MT-MNER:" in out
+    assert "deviations of mt-mner, which it extends (docs/systems/mt-mner.md):" in out
+    assert "- keys have no bias | they have | it moves" in out
+    assert "deviations" not in use("show", "bert-crf", "--registry", str(SHIPPED))[1]
+
+
+def test_every_page_is_of_a_system(use: Use) -> None:
+    """So that each page's deviations are shown."""
+    names = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))["systems"]
+    pages = {page.stem for page in (SHIPPED.parent / "docs" / "systems").glob("*.md")}
+    assert pages
+    assert pages <= set(names)
+
+
+def test_cite(use: Use) -> None:
+    code, out, err = use("cite", "umt", "ita", "umt", "--registry", str(SHIPPED))
+    assert (code, err) == (0, "")
+    keys = [line for line in out.splitlines() if line.startswith("@")]
+    assert keys == [
+        "@inproceedings{yu-etal-2020-improving-multimodal,",
+        "@inproceedings{wang-etal-2022-ita,",
+    ]
+    assert out.count("\n}") == 2
+    shipped = (Path(zoo.__file__).parent / "citations.bib").read_text(encoding="utf-8")
+    assert all(entry.strip() in shipped for entry in out.split("\n\n"))
+
+
+def test_cite_with_the_parts(use: Use) -> None:
+    out = use("cite", "--parts", "bert-crf-attention", "--registry", str(SHIPPED))[1]
+    for key in ("devlin-etal-2019-bert", "lafferty-etal-2001-conditional"):
+        assert out.count(f"{{{key},") == 1
+    assert use("cite", "crf", "--registry", str(SHIPPED))[1].startswith(
+        "@inproceedings{lafferty-etal-2001-conditional,"
+    )
+    assert (
+        "{lu-etal-2018-visual," in use("cite", "lu-etal-2018-visual", "--registry", str(SHIPPED))[1]
+    )
+
+
+def test_what_cannot_be_cited(use: Use) -> None:
+    shipped = ("--registry", str(SHIPPED))
+    code, out, err = use("cite", "umtt", *shipped)
+    assert (code, out) == (2, "")
+    assert "unknown system, part or citation key `umtt`; did you mean `umt`?" in err
+    code, out, err = use("cite", "umt", "small_cnn", *shipped)
+    assert (code, out) == (2, "")
+    assert err == "zoo: `small_cnn` cites nothing\n"
+    code, out, err = use("cite", "umt", *shipped, "-o", "systems.umt.cites=none-2031-known")
+    assert (code, out) == (2, "")
+    assert err == "zoo: no BibTeX entry is known for the citation key `none-2031-known`\n"
+    out = use("show", "umt", *shipped, "-o", "systems.umt.cites=none-2031-known")[1]
+    assert "(no BibTeX entry is known) [none-2031-known]" in out
+
+
+def test_list_systems(use: Use) -> None:
+    code, out, err = use("list", "systems", "--registry", str(SHIPPED))
+    assert (code, err) == (0, "")
+    written = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))["systems"]
+    found = listed(out)["systems"]
+    assert found == {name: system["description"] for name, system in written.items()}
+    assert use("list", "system", "--registry", str(SHIPPED))[2] == (
+        "zoo: unknown kind `system`; did you mean `systems`?\n"
+    )
 
 
 def test_show_with_an_override_and_a_backbone(use: Use) -> None:

@@ -136,6 +136,7 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "max_width: 2, hidden: true",
         "width_dim: null, length_dim: null, case_dim: null",
     ],
+    ("objective", "cross_view"): ["", "temperature: 4.0"],
 }
 
 

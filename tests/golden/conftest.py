@@ -76,8 +76,8 @@ def registered() -> Callable[..., Any]:
         sizes: Mapping[str, Any] | None = None,
         released: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The part in ``slot`` (``text``, ``aligner``, ``fuser``, ``decoder``) of ``system``; of
-        several aligners, ``aligner.0`` is the first.
+        """The part in ``slot`` (``text``, ``aligner``, ``fuser``, ``decoder``, ``objective``) of
+        ``system``; of several aligners, ``aligner.0`` is the first.
 
         Args:
             known: what the builder would supply (widths, views, types).

@@ -23,6 +23,15 @@ def shipped_file() -> Path:
     return inside if inside.exists() else package.parent / "registry.yaml"
 
 
+def shipped_page(system: str) -> Path | None:
+    """The page about a system that comes with the package (docs/systems), if there is one."""
+    package = Path(zoo.__file__).parent
+    inside = package / "pages"
+    folder = inside if inside.exists() else package.parent / "docs" / "systems"
+    page = folder / f"{system}.md"
+    return page if page.is_file() else None
+
+
 @dataclass
 class Config:
     """A valid registry.
@@ -63,6 +72,11 @@ class Config:
         if (system, backbone) not in self.specs:
             self.specs[system, backbone] = read_system(self.root, system, backbone)
         return self.specs[system, backbone]
+
+    def usual_backbone(self, system: str) -> str:
+        """That of the first suite the system stands in, else of the first suite."""
+        suites = list(self.suites.values())
+        return next((s.backbone for s in suites if system in s.systems), suites[0].backbone)
 
     def plan(
         self,

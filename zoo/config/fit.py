@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from zoo import registry
 from zoo.errors import near
-from zoo.schema import SystemSpec
+from zoo.schema import SystemSpec, sees
 
 Problem = tuple[tuple[str, ...], str]
 """Where in the system, and what is wrong."""
@@ -43,6 +43,12 @@ def misfits(spec: SystemSpec, removed: Collection[str] = ()) -> list[Problem]:
         problems.append(
             (("fuser", "level"), f"level span needs a decoder of spans, and `{spec.decoder.name}` "
              "classifies tokens; use `level: token` or `span_classifier`")
+        )  # fmt: skip
+    context = spec.text is not None and not sees(spec.text) <= {"words"}
+    if spec.objective and getattr(spec.objective.cls, "needs_context", False) and not context:
+        problems.append(
+            (("objective",), "it compares the sentence with and without context, and there is no "
+             "text encoder that reads any; add `text.context`, or remove the objective")
         )  # fmt: skip
     return problems + _idle_weights(spec, {*spec.views, *removed})
 

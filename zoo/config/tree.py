@@ -207,9 +207,13 @@ def system(root: Node, name: str, backbone: str) -> Filled:
     views = filled.get("views")
     gone = [view for view, node in views.items() if node is None] if isinstance(views, Node) else []
     no_views = "views" in filled and (views is None or (bool(gone) and len(gone) == len(views)))
+    text = filled.get("text")
+    no_context = isinstance(text, Node) and "context" in text and text["context"] is None
     answer = Filled()
     for key, value in filled.items():
         if no_views and key in ("views", "aligner", "fuser"):
+            continue
+        if no_context and key == "objective" and _needs_context(value):
             continue
         if key == "views" and isinstance(value, Node):
             value = value.copy(gone)
@@ -220,6 +224,14 @@ def system(root: Node, name: str, backbone: str) -> Filled:
         answer.put(key, value, filled.where[key])
     answer.removed = tuple(gone)
     return answer
+
+
+def _needs_context(objective: Any) -> bool:
+    """Whether an objective, as written, is about context, so that it goes where context goes."""
+    name = objective.get("part") if isinstance(objective, Node) else None
+    if name not in registry.names("objective"):
+        return False
+    return bool(getattr(registry.resolve("objective", name), "needs_context", False))
 
 
 def _silent_about(part: Any, views: list[str]) -> Any:

@@ -13,7 +13,7 @@ from zoo.schema import PartSpec, SystemSpec
 from zoo.system import Collator, System
 from zoo.types import Batch
 
-_SMALL = {"scratch": {"layers": 1, "width": 16, "heads": 2}}
+_SMALL: dict[str, Any] = {"scratch": {"layers": 1, "width": 16, "heads": 2}}
 
 
 def _system(subject: Subject) -> tuple[System, Batch]:
@@ -24,10 +24,12 @@ def _system(subject: Subject) -> tuple[System, Batch]:
         assert isinstance(found, PartSpec), found
         return found
 
+    needs = getattr(subject.spec.cls, "needs_context", False)
+    context = {"context": "caption"} if needs else {}
     spec = SystemSpec(
         name="contract",
         backbone="none",
-        text=part("text_encoder", "transformer", _SMALL),
+        text=part("text_encoder", "transformer", _SMALL | context),
         joint=None,
         views={"grid": part("image_encoder", "small_cnn", {"width": 8})},
         aligner=(),

@@ -61,8 +61,8 @@ def test_class(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_there_is_something_to_train(module) -> None:
     """Else the contract's check of gradients would look at nothing."""
-    # a control, in which nothing is trained on purpose; losses of the system's own parameters, whose
-    # gradient the contract of objectives looks at; and a detector, which is never trained
+    # a control, in which nothing is trained on purpose; losses of the system's own parameters,
+    # whose gradient the contract of objectives looks at; and a detector, which is never trained
     if module.name in ("random_vectors", "cross_view", "detector"):
         assert not any(p.requires_grad for p in module.build().parameters())
         return

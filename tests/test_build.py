@@ -231,7 +231,7 @@ class Kl(Aligner):
 @pytest.fixture
 def consistent() -> Iterator[PartSpec]:
     registry.register("objective", "consistent")(Consistent)
-    assert registry.names("objective") == ["consistent"]
+    assert "consistent" in registry.names("objective")
     yield part("objective", "consistent")
     del registry._registered["objective", "consistent"]
 

@@ -6,7 +6,7 @@ import click
 
 from zoo import registry
 from zoo.cli.options import Source, source
-from zoo.errors import ConfigError, near, plain
+from zoo.errors import ConfigError, near, plain, shown
 
 SYSTEMS = "systems"
 
@@ -39,4 +39,4 @@ def systems(source: Source) -> None:
         description = config.systems[name].get("description") or ""
         if not description and config.systems[name].get("extends"):
             description = f"as {config.systems[name]['extends']}, with changes"
-        click.echo(f"  {name:<{wide}}  {description}".rstrip())
+        click.echo(shown(f"  {name:<{wide}}  {description}".rstrip()))

@@ -21,6 +21,7 @@ from typing import Any
 from zoo.build import read_data
 from zoo.config.config import Config
 from zoo.config.read import read
+from zoo.training.precision import cpu_features
 from zoo.types import Splits
 
 ROOT = Path(__file__).parents[1]
@@ -171,6 +172,21 @@ def dataset(config: Config, name: str, settings: Settings) -> tuple[Splits, str]
     return read_data(config.datasets[name], settings.data), name
 
 
+FEATURES = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "sve",
+    "bf16",
+    "sha_ni",
+)
+"""What of a processor's features decides how fast it multiplies and hashes."""
+
+
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
     import torch
@@ -180,6 +196,7 @@ def machine() -> dict[str, Any]:
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "cpu": models[0] if models else platform.processor() or platform.machine(),
+        "features": [name for name in FEATURES if name in cpu_features()],
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": [round(load, 2) for load in os.getloadavg()],

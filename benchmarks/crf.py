@@ -31,7 +31,7 @@ from benchmarks.common import (
 )
 from zoo.decoders.crf import Crf
 from zoo.decoders.viterbi import viterbi
-from zoo.training.batches import by_length, shuffled
+from zoo.training.batches import by_cost, shuffled
 from zoo.types import Sample
 
 SIZE = 16
@@ -144,14 +144,18 @@ def sizes(settings: Settings) -> tuple[list[Row], list[Figure]]:
     return rows, figures
 
 
+def cost(sample: Sample) -> int:
+    return len(sample.words)
+
+
 def run(settings: Settings) -> Result:
     splits, name = dataset(registry(), "twitter2017", settings)
     torch.manual_seed(1)
     peers = Peers(sorted({entity.type for sample in splits["train"] for entity in sample.entities}))
     tags = len(peers.ours.tagging)
     rng = random.Random(1)
-    training = shuffled(splits["train"], SIZE, rng)[: settings.batches]
-    prediction = rng.sample(batches := by_length(splits["test"], 2 * SIZE), len(batches))
+    training = shuffled(splits["train"], SIZE, rng, cost)[: settings.batches]
+    prediction = rng.sample(batches := by_cost(splits["test"], 2 * SIZE, cost), len(batches))
     train = [random_words(lengths(batch), tags) for batch in training]
     test = [random_words(lengths(batch), tags) for batch in prediction[: settings.batches]]
     losses, paths = peers.losses(), peers.paths()

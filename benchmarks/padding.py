@@ -18,6 +18,7 @@ import zoo.training.loop
 from benchmarks.common import Result, Settings, alternate, ratio, row
 from benchmarks.train_step import Epochs
 from zoo.system import Collator
+from zoo.training.batches import Cost
 from zoo.types import Batch, Sample
 
 LENGTH = 128
@@ -42,14 +43,20 @@ def padded(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**inputs, **grown, "starts": starts}
 
 
-def at_random(samples: Sequence[Sample], size: int, rng: random.Random) -> list[list[Sample]]:
-    """Batches without regard to length."""
+def at_random(
+    samples: Sequence[Sample], size: int, rng: random.Random, cost: Cost
+) -> list[list[Sample]]:
+    """Batches without regard to cost."""
     order = rng.sample(samples, len(samples))
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
 def run(settings: Settings) -> Result:
-    epochs = Epochs(settings)
+    with Epochs(settings) as epochs:
+        return _run(epochs, settings)
+
+
+def _run(epochs: Epochs, settings: Settings) -> Result:
     trainer, bucketed = epochs.trainer, epochs.trainer.collate
     fixed_length = FixedLength(trainer.system)
 

@@ -16,7 +16,7 @@ from seqeval.scheme import IOB2
 
 from benchmarks.common import Result, Settings, alternate, dataset, ratio, registry, row
 from zoo.evaluation.scores import score
-from zoo.tags import Reading, read_tags, write_tags
+from zoo.tags import Reading, read_all, write_tags
 from zoo.types import Entity
 
 SENTENCES = 3257
@@ -61,8 +61,7 @@ def run(settings: Settings) -> Result:
         return score(gold, predicted).f1
 
     def from_tags(reading: Reading) -> float:
-        read = [[read_tags(tags, reading) for tags in side] for side in (gold_tags, predicted_tags)]
-        return score(*read).f1
+        return score(read_all(gold_tags, reading), read_all(predicted_tags, reading)).f1
 
     def strict_f1() -> float:
         return 100 * float(f1_score(gold_tags, predicted_tags, mode="strict", scheme=IOB2))

@@ -13,7 +13,17 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("crf", "padding", "predict", "scoring", "startup", "systems", "train_step")
+NAMES = (
+    "crf",
+    "padding",
+    "precision",
+    "predict",
+    "scale",
+    "scoring",
+    "startup",
+    "statistics",
+    "train_step",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +49,7 @@ def test_every_benchmark_is_listed(program: ModuleType) -> None:
     assert files - not_timed == set(program.NAMES) == set(NAMES)
 
 
-LONG = ("predict", "systems", "padding", "train_step")
+LONG = ("predict", "padding", "precision", "scale", "train_step")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +64,15 @@ def test_benchmark_runs(
     program.main([name, "--quick", "--out", str(tmp_path)])
     record = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
     assert record["benchmark"] == name
-    assert record["machine"].keys() >= {"cpu", "cores", "threads", "torch"}
+    assert record["machine"].keys() >= {
+        "cpu",
+        "cores",
+        "features",
+        "load",
+        "load_after",
+        "threads",
+        "torch",
+    }
     assert record["data"] == "none" or "mini (synthetic" in record["data"]
     assert len(record["rows"]) >= 2
     for row in record["rows"]:

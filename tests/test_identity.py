@@ -432,17 +432,38 @@ def test_precision_is_decided_before_the_run(
     registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(precision, "cpu_features", lambda: frozenset({"avx512_bf16"}))
     recipe = job(registry).plan.recipe
     asked: dict[Literal["auto", "fp32", "bf16"], str] = {
         "auto": "fp32", "fp32": "fp32", "bf16": "bf16"
     }  # fmt: skip
     for written, resolved in asked.items():
         assert resolve_precision(recipe.model_copy(update={"precision": written})) == resolved
+    monkeypatch.setattr(precision, "cpu_features", lambda: frozenset({"amx_tile", "amx_bf16"}))
+    assert resolve_precision(recipe) == "bf16", "from what the CPU has, not from a timing"
     with pytest.raises(ConfigError, match="fp16 needs a CUDA GPU"):
         resolve_precision(recipe.model_copy(update={"precision": "fp16"}))
     monkeypatch.setattr(precision.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(precision.torch.cuda, "is_bf16_supported", lambda: True)
     assert resolve_precision(recipe) == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("text", "features"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 amx_bf16\nbugs\t: x\n", {"fpu", "avx2", "amx_bf16"}),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16\n", {"fp", "asimd", "bf16"}),
+        ("processor : 0\n", set()),
+        (None, set()),
+    ],
+)
+def test_the_features_of_the_cpu(
+    text: str | None, features: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
+    assert precision.cpu_features() == features
 
 
 def test_the_precision_enters_as_resolved(registry: Path) -> None:

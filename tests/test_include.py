@@ -102,6 +102,7 @@ def test_an_unknown_part_tells_how_to_add_one(registry: Path) -> None:
     assert "plugins: [FILE]" in line
 
 
+@pytest.mark.parametrize("recipe", ["minilm", "minilm-small"])
 @pytest.mark.parametrize(
     ("sees", "systems", "backbone"),
     [
@@ -112,17 +113,17 @@ def test_an_unknown_part_tells_how_to_add_one(registry: Path) -> None:
     ],
 )
 def test_a_file_with_datasets_alone_gets_a_suite(
-    tmp_path: Path, sees: tuple[str, ...], systems: tuple[str, ...], backbone: str
+    tmp_path: Path, sees: tuple[str, ...], systems: tuple[str, ...], backbone: str, recipe: str
 ) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(MINE)
     config = read(path)
     assert config.own == ("mine",)
-    said = add_suite(config, sees)
+    said = add_suite(config, sees, 999 if recipe == "minilm-small" else 1000)
     plans = config.plan()
     assert tuple(dict.fromkeys(plan.system.name for plan in plans)) == systems
     assert {(p.dataset, p.system.backbone, p.recipe_name) for p in plans} == {
-        ("mine", backbone, "minilm")
+        ("mine", backbone, recipe)
     }
     assert {plan.seed for plan in plans} == {1, 2, 3}
     for word in (*systems, backbone, "suite mine"):
@@ -134,7 +135,7 @@ def test_no_encoder_is_chosen_that_is_not_installed(tmp_path: Path, monkeypatch)
     path.write_text(MINE)
     monkeypatch.setattr(own, "MINILM", "no_such_package_anywhere")
     with pytest.raises(ConfigError, match=r"mner-zoo\[minilm\]"):
-        add_suite(read(path), ())
+        add_suite(read(path), (), 60)
 
 
 def test_an_override_may_add_an_entry(registry: Path) -> None:

@@ -523,8 +523,8 @@ def test_size_of_mt_mner(assemble: Assemble) -> None:
     assert (system.views["patch"].regions, system.views["grid"].regions) == (197, 49)
     heads = linear(WIDTH, 256) + linear(GRID, 256), 2 * linear(WIDTH, 256)
     assert [count(each) for each in system.aligner] == list(heads)
-    assert count(system.fuser) == shared + 2 * attention == 19_296_768
-    assert system.fuser.text.heads == 8
+    assert count(system.fuser) == shared + 2 * given == 16_935_936
+    assert system.fuser.to_regions.heads == 8
     assert count(system.decoder) == 7_020
     released = assemble("mt-mner-released", "paper-mt-mner")
     assert count(released.fuser) == shared + 2 * given == 16_935_936

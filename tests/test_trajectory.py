@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from zoo.identity import HARNESS
 from zoo.parts import Aligner, Decoder, Fuser, ImageEncoder, TextEncoder
 from zoo.schema import PartSpec, SystemSpec
 from zoo.tags import read_tags, write_tags
-from zoo.training import loop, optimizer
+from zoo.training import batches, loop, optimizer
 from zoo.training.loop import Trainer
 from zoo.types import Alignment, Entity, Sample, ScoredEntity, Text, Units, View
 
@@ -128,21 +129,28 @@ class Words(TextEncoder):
         super().__init__()
         self.width = WIDTH
         self.index = {word: i for i, word in enumerate(sorted(words), 1)}
-        self.embedding = weights(len(words) + 1, WIDTH)
+        self.embedding = nn.Embedding(len(words) + 1, WIDTH, dtype=torch.float64)
         self.mixing = weights(WIDTH, WIDTH)
 
     def prepare(self, sample: Sample) -> list[int]:
         return [self.index.get(word, 0) for word in sample.words]
 
+    def cost(self, sample: Sample, row: list[int]) -> int:
+        return sum(map(len, sample.words))
+
+    def lookups(self, row: list[int]) -> Mapping[nn.Module, set[int]]:
+        """Nothing for words that are not in training."""
+        return {self.embedding: {*row}}
+
     def collate(self, rows: Sequence[list[int]]) -> dict[str, Tensor]:
         longest = max(map(len, rows))
-        padded = [row + [0] * (longest - len(row)) for row in rows]
+        padded = [row + [row[0]] * (longest - len(row)) for row in rows]
         mask = [[i < len(row) for i in range(longest)] for row in rows]
         return {"words": torch.tensor(padded), "mask": torch.tensor(mask)}
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Text:
         mask = inputs["mask"]
-        vectors = self.embedding[inputs["words"]] * mask[..., None]
+        vectors = self.embedding(inputs["words"]) * mask[..., None]
         mean = vectors.sum(1) / mask.sum(1, keepdim=True)
         tokens = torch.tanh(vectors + (mean @ self.mixing)[:, None]) * mask[..., None]
         return Text(tokens, mean, mask)
@@ -219,6 +227,7 @@ class Tagger(Decoder):
         self.tags = ["O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI")]
         self.emission = weights(fused, len(self.tags))
         self.bias = weights(len(self.tags))
+        self.dropout = nn.Dropout(0.1)
 
     def loss(
         self, units: Units, text: Text, gold: Sequence[Sequence[Entity]]
@@ -228,7 +237,7 @@ class Tagger(Decoder):
             for entities, row in zip(gold, units.mask, strict=True)
             for tag in write_tags(entities, int(row.sum()))
         ]
-        scores = (units.vectors @ self.emission + self.bias)[units.mask]
+        scores = (self.dropout(units.vectors) @ self.emission + self.bias)[units.mask]
         return {"tags": functional.cross_entropy(scores, torch.tensor(wanted).to(scores.device))}
 
     def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:
@@ -257,7 +266,7 @@ RECIPE = Recipe(
     epochs=8,
     batch_size=2,
     accumulate=2,
-    learning_rates={"*.embedding": 0.3, "*": 0.1},
+    learning_rates={"*.embedding.*": 0.3, "*": 0.1},
     weight_decay=0.1,
     warmup=0.2,
     clip=0.5,
@@ -281,19 +290,23 @@ def _trajectory(folder: Path, initial: Mapping[str, Any]) -> dict[str, Any]:
     write_data(folder)
     data = read_data(PartSpec("reader", "bio", Bio, {"path": ".", "images": "images"}), folder)
     system = build(SPEC, data["train"], folder / "cache")
-    own = {name.rpartition(".")[2]: value for name, value in system.named_parameters()}
+    own = named(system)
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(torch.tensor(initial[name], dtype=torch.float64))
     trainer = Trainer(system, RECIPE, seed=3)
     norms: list[float] = []
-    clip = trainer.accelerator.clip_grad_norm_
+    clip = loop.fold_clipping
 
-    def noted(parameters: Any, limit: float) -> None:
-        norms.append(float(clip(parameters, limit)))
+    def noted(made: torch.optim.Optimizer, limit: float | None) -> float:
+        norms.append(clip(made, limit))
+        return norms[-1]
 
-    trainer.accelerator.clip_grad_norm_ = noted
-    fit = trainer.fit(data["train"], data["dev"])
+    torch.manual_seed(3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "fold_clipping", noted)
+        patch.setattr(batches, "POOL", 2)
+        fit = trainer.fit(data["train"], data["dev"])
     return {
         "norms": norms,
         "epochs": [{k: v for k, v in row.items() if k != "seconds"} for row in fit.history],
@@ -302,6 +315,14 @@ def _trajectory(folder: Path, initial: Mapping[str, Any]) -> dict[str, Any]:
         "dev": fit.dev_predictions,
         "test": trainer.predict(data["test"]),
         "weights": {name: value.tolist() for name, value in own.items()},
+    }
+
+
+def named(system: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights by the last part of their names that tells one from another."""
+    return {
+        name.removesuffix(".weight").rpartition(".")[2]: value
+        for name, value in system.named_parameters()
     }
 
 
@@ -369,10 +390,7 @@ def regenerate(seed: int | None) -> None:
             part = PartSpec("reader", "bio", Bio, {"path": "."})
             system = build(SPEC, read_data(part, Path(folder))["train"], Path(folder))
         rng = random.Random(seed)
-        initial = {
-            name.rpartition(".")[2]: _drawn(value.shape, rng)
-            for name, value in system.named_parameters()
-        }
+        initial = {name: _drawn(value.shape, rng) for name, value in named(system).items()}
     with tempfile.TemporaryDirectory() as folder:
         found = trajectory(Path(folder) / "data", initial)
     if problems := unmet(found):
@@ -430,10 +448,8 @@ def gradient_sign(patch: Patch) -> None:
 
 
 def no_clipping(patch: Patch) -> None:
-    honest = loop.Accelerator.clip_grad_norm_
-    patch.setattr(
-        loop.Accelerator, "clip_grad_norm_", lambda self, given, limit: honest(self, given, 1e9)
-    )
+    honest = loop.fold_clipping
+    patch.setattr(loop, "fold_clipping", lambda optimizer, limit: honest(optimizer, None))
 
 
 def no_warm_up(patch: Patch) -> None:
@@ -454,15 +470,31 @@ def schedule_a_step_late(patch: Patch) -> None:
 
 
 def batches_in_file_order(patch: Patch) -> None:
-    def batches(samples: list[Sample], size: int, rng: random.Random) -> list[list[Sample]]:
+    def in_order(samples: list[Sample], size: int, *_: object) -> list[list[Sample]]:
         return [samples[i : i + size] for i in range(0, len(samples), size)]
 
-    patch.setattr(loop, "shuffled", batches)
+    patch.setattr(loop, "shuffled", in_order)
 
 
 def other_batch_order(patch: Patch) -> None:
     honest = loop.shuffled
     patch.setattr(loop, "shuffled", lambda *given: honest(*given)[::-1])
+
+
+def batches_by_words(patch: Patch) -> None:
+    patch.setattr("zoo.system.Collator.cost", lambda self, sample: len(sample.words))
+
+
+def one_pool(patch: Patch) -> None:
+    patch.setattr(batches, "round", lambda pools: 1, raising=False)
+
+
+def all_rows_trained(patch: Patch) -> None:
+    patch.setattr("zoo.system.Collator.lookups", lambda self, samples: {})
+
+
+def other_dropout(patch: Patch) -> None:
+    patch.setattr(loop, "lean_dropout", nullcontext)
 
 
 def strict_tags(patch: Patch) -> None:
@@ -503,7 +535,7 @@ def _select(patch: Patch, measure: Callable[[Scores, int], float]) -> None:
 
 
 def best_epoch_not_restored(patch: Patch) -> None:
-    patch.setattr("zoo.system.System.load_state_dict", lambda self, state: None)
+    patch.setattr("zoo.system.System.load_state_dict", lambda *_, **__: None)
 
 
 def later_of_equal_epochs(patch: Patch) -> None:
@@ -545,6 +577,10 @@ MUTATIONS = [
     schedule_a_step_late,
     batches_in_file_order,
     other_batch_order,
+    batches_by_words,
+    one_pool,
+    all_rows_trained,
+    other_dropout,
     strict_tags,
     strict_decoding,
     last_epoch,

@@ -181,7 +181,7 @@ def run(
             for sample in load_dataset(name, config.datasets[name], root).splits["train"]
         ]
         there = {e for e in ("picture", "caption") if any(s.get(e) is not None for s in train)}
-        add_suite(config, there)
+        add_suite(config, there, len(train))
     plans = config.plan(suite, systems, datasets, seeds)
     planned = make_jobs(plans, load_datasets(plans, root))
     planned = list({(job.system, job.dataset, job.id): job for job in planned}.values())

@@ -32,7 +32,7 @@ from pydantic import BaseModel
 
 from zoo.errors import ConfigError
 
-HARNESS = 1
+HARNESS = 2
 """The version of everything outside of the parts that decides a number: trainer, optimiser,
 schedule, batches, system, build, picture decoding, tag reading, the dev score that picks the epoch,
 and the defaults of settings.

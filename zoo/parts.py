@@ -24,7 +24,7 @@ same name, but for aligners (see :func:`aligner_losses`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -108,6 +108,15 @@ class Encoder(nn.Module, ABC):
         """
         return tuple(row.shape) if isinstance(row, Tensor) else None
 
+    def lookups(self, row: Any) -> Mapping[nn.Module, Collection[int]]:
+        """Large tables of embeddings (``nn.Embedding``), and their rows that a prepared sample is
+        looked up in, those for padding too.
+
+        Of a table that is named, only the rows that the training data are looked up in are trained;
+        reading another in training mode is an error. A table that is not named is trained whole.
+        """
+        return {}
+
     @abstractmethod
     def collate(self, rows: Sequence[Any]) -> Inputs:
         """Tensors for a batch of prepared samples."""
@@ -164,6 +173,11 @@ class ImageEncoder(Encoder):
     def cost(self, sample: Sample, row: Any) -> int:
         """One token a region; nothing where there is no picture."""
         return 0 if row is None else self.regions or 1
+
+    def beside(self, sample: Sample) -> str:
+        """What it reads of a sample beside the picture, as boxes in it: the features of a frozen
+        encoder are kept under both."""
+        return ""
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> View: ...

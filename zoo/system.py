@@ -187,7 +187,33 @@ class Collator:
         self.encoders = system.encoders()
         self.max_tokens = max_tokens
         self.rows: dict[tuple[str, int], Any] = {}
+        self.costs: dict[int, tuple[int, ...]] = {}
+        self.varying = _varying(self.encoders)
         self.left = keep
+
+    def cost(self, sample: Sample) -> tuple[int, ...]:
+        """What a sample costs each encoder whose cost varies, the largest encoder first.
+
+        Batches of samples in this order are padded little.
+        """
+        key = id(sample)
+        if key not in self.costs:
+            self.costs[key] = tuple(
+                encoder.cost(sample, self.prepared(slot, encoder, sample))
+                for slot, encoder in self.varying.items()
+            )
+        return self.costs[key]
+
+    def lookups(self, samples: Sequence[Sample]) -> dict[nn.Module, set[int]]:
+        """The rows that samples are looked up in, of each table that the encoders name."""
+        found: dict[nn.Module, set[int]] = {}
+        for slot, encoder in self.encoders.items():
+            if type(encoder).lookups is not Encoder.lookups and _trained(encoder):
+                for sample in samples:
+                    row = self.prepared(slot, encoder, sample)
+                    for table, rows in encoder.lookups(row).items():
+                        found.setdefault(table, set()).update(rows)
+        return found
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         made = {}
@@ -222,6 +248,24 @@ class Collator:
             self.left -= size
             self.rows[key] = row
         return row
+
+
+def _varying(encoders: Mapping[str, Encoder]) -> dict[str, Encoder]:
+    """The encoders whose cost differs from sample to sample, the most trained parameters first.
+
+    Pictures with a fixed number of regions all cost the same, and so do stored features.
+    """
+    size = {slot: _trained(encoder) for slot, encoder in encoders.items()}
+    return {
+        slot: encoders[slot]
+        for slot in sorted(size, key=size.__getitem__, reverse=True)
+        if slot == "text" or (size[slot] and not getattr(encoders[slot], "regions", None))
+    }
+
+
+def _trained(module: nn.Module) -> int:
+    """How many numbers of a module are trained."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def _bytes(row: Any) -> int:

@@ -49,12 +49,21 @@ class ScoredEntity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was wanted and what was found in one sentence."""
+    """What was wanted and what was found in one sentence.
+
+    Args:
+        group: the same number for sentences of the split that share a picture; None: this one
+            shares none, or the file does not say.
+        unseen: those spans, (start, end), of gold and predicted entities whose words are no entity
+            of the training split; None: the file does not say.
+    """
 
     id: str
     gold: tuple[Entity, ...]
     predicted: tuple[ScoredEntity, ...]
     language: str | None = None
+    group: int | None = None
+    unseen: frozenset[tuple[int, int]] | None = None
 
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")

@@ -247,12 +247,12 @@ def test_gold_and_predictions_swapped(tmp_path: Path, refuse) -> None:
 
 
 def test_a_dollar_in_the_names_of_arms_is_drawn_as_it_is(tmp_path: Path) -> None:
-    from zoo.results.plots import write_bars
+    from zoo.results.plots import write_plot
     from zoo.results.tables import Column, Spread, Table
 
     names = ["base", "$", "$x$", "$\\frac{", "a_$^b", "$$", "\\$", "{$}"]
     rows = [[name, Spread.of((50.0, 51.0))] for name in names]
     columns = [Column("arm", "arm"), Column("f1", "F1")]
     table = Table("a $ in $\\title", columns, rows, {"across": "$x = {"})
-    write_bars([table], tmp_path, "plot")
+    write_plot([table], tmp_path, "plot")
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg"}

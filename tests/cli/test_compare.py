@@ -21,16 +21,19 @@ from zoo.results.record import Parameters, RunRecord, Speed, write_run
 TYPES = ("LOC", "ORG", "PER")
 
 
-def predictions(path: Path, seed: int, recall: float, sentences: int = 60) -> Path:
+def predictions(
+    path: Path, seed: int, recall: float, sentences: int = 60, more: bool = False
+) -> Path:
     gold, rng = random.Random(1), random.Random(seed)
     lines = []
     for i in range(sentences):
         wanted = [[3 * j, 3 * j + gold.randint(1, 3), gold.choice(TYPES)] for j in range(2)]
         found = [[*e, 0.9] for e in wanted if rng.random() < recall]
         found += [[7, 8, "ORG", 0.4]] if rng.random() < 0.2 else []
-        lines.append(
-            json.dumps({"id": f"s{i}", "language": "en", "gold": wanted, "predicted": found})
-        )
+        line = {"id": f"s{i}", "language": "en", "gold": wanted, "predicted": found}
+        if more:
+            line |= {"group": i // 2, "unseen": [[0, 1], [7, 8]]}
+        lines.append(json.dumps(line))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -231,3 +234,39 @@ def test_torch_is_not_imported():
         "zoo.results.store; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_names_that_training_showed_and_pictures_that_are_shared(zoo, tmp_path):
+    one, two = (
+        str(predictions(tmp_path / f"{seed}.jsonl", seed, 0.8, more=True)) for seed in (1, 2)
+    )
+    said = json.loads(zoo("compare", one, two, "--json", "--by", "seen", "--by", "width").stdout)
+    assert [part["name"] for part in said["by"]][:2] == ["seen", "unseen"]
+    assert sum(part["gold"] for part in said["by"][:2]) == said["gold"]
+    assert (said["sentences"], said["samples"]) == (60, 30)
+    text = zoo("compare", one, two, "--by", "all", COLUMNS="80").stdout
+    assert "shared: 30 samples" in text
+    for name in ("LOC", "en", "seen", "unseen", "3 or more words"):
+        assert name in text
+    assert max(map(len, text.splitlines()[3:])) <= 80
+
+
+def test_variants_are_told_apart_by_what_differs(zoo, results):
+    store(results, "plain", 1, 0.5, suite="other", config="2")
+    store(results, "plain", 1, 0.5, overrides=("a.b=1",), config="3")
+    done = zoo("compare", "plain", "seeing", "--suite", "mini")
+    assert done.returncode == 0, "the one without overrides is meant"
+    done = zoo("compare", "plain", "seeing")
+    assert done.returncode == 2
+    assert "choose with --suite mini|other, or give the id of one" in done.stderr
+    assert "--dataset" not in done.stderr, "it would not tell them apart"
+    assert "(suite other)" in done.stderr
+
+
+def test_a_changed_file_of_a_run_is_refused(zoo, results):
+    (folder, *_) = sorted(results.glob("runs/plain/mini/*"))
+    file = folder / "predictions.test.jsonl"
+    file.write_text(file.read_text().replace("0.9]", "0.8]"))
+    done = zoo("compare", str(file), str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "changed since the run was stored" in done.stderr

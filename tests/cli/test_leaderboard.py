@@ -142,3 +142,18 @@ def test_a_changed_label_is_named(tmp_path, put_run, monkeypatch, capsys) -> Non
         "again\n"
     )
     assert not (tmp_path / "leaderboard.md").exists()
+
+
+def test_the_numbers_of_papers_stand_in_tables_of_their_own(
+    results, tmp_path, monkeypatch, capsys
+) -> None:
+    args = ("--dataset", "twitter2017", "--reported")
+    assert leaderboard(results, monkeypatch, *args) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("bert-crf") < shown.index("twitter2017: reported by papers")
+    assert "epoch chosen on test" in shown
+    assert "reported by papers" not in (results / "leaderboard.md").read_text()
+    assert "twitter2015: reported by papers" in (results / "reported.md").read_text()
+    empty = tmp_path / "empty"
+    assert leaderboard(empty, monkeypatch, "--reported") == 0
+    assert sorted(path.suffix for path in empty.glob("*.*")) == [".csv", ".json", ".md", ".tex"]

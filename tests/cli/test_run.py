@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
 
 from zoo import cli
-from zoo.cli.run_ import duration
+from zoo.cli.report import LEVELS, WIDEST, curve, curves, duration
 from zoo.data.jsonl import write_jsonl
 from zoo.evaluation.predictions import read_predictions, score_predictions
 from zoo.results.record import read_run
@@ -150,7 +151,7 @@ def test_the_stored_weights_make_the_stored_predictions(
     from safetensors.torch import load_file
 
     from zoo.config.read import read
-    from zoo.evaluation.predictions import write_predictions
+    from zoo.evaluation.predictions import entity_names, write_predictions
     from zoo.results.store import Store
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs
@@ -166,7 +167,8 @@ def test_the_stored_weights_make_the_stored_predictions(
         trainer.system.load_state_dict(load_file(store.folder(job) / "model.safetensors"))
         test = job.data.splits["test"]
         again = registry.parent / "again.jsonl"
-        write_predictions(again, test, trainer.predict(test))
+        seen = entity_names(job.data.splits["train"])
+        write_predictions(again, test, trainer.predict(test), seen)
         stored = (store.folder(job) / "predictions.test.jsonl").read_bytes()
         assert again.read_bytes() == stored
 
@@ -390,7 +392,12 @@ def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> No
     plans = read(registry).plan()
     jobs = make_jobs(plans, load_datasets(plans, registry.parent))
     store, made = Store(registry.parent / "results"), []
-    monkeypatch.setattr("zoo.runs.run.check", lambda jobs: made.append(("check", len(jobs))))
+
+    def check(jobs) -> dict[str, float]:
+        made.append(("check", len(jobs)))
+        return {}
+
+    monkeypatch.setattr("zoo.runs.run.check", check)
 
     def execute(engine, jobs, store, report, rerun) -> int:
         made.append((rerun, [job.system for job in jobs], engine.workers))
@@ -415,17 +422,19 @@ def test_lines_of_several_runs_at_once(capsys) -> None:
     from types import SimpleNamespace
 
     from zoo.cli.report import ConsoleReport, make_console
+    from zoo.runs.costs import Costs
 
-    recipe = SimpleNamespace(epochs=3)
-    plan = SimpleNamespace(recipe=recipe, arm=None)
-    arm = SimpleNamespace(recipe=recipe, arm=SimpleNamespace(name="without aligner"))
-    one, two, three, four = (
-        SimpleNamespace(system=name, dataset="mini", seed=1, id="1", plan=each)
+    plan = SimpleNamespace(arm=None)
+    arm = SimpleNamespace(arm=SimpleNamespace(name="without aligner"))
+    one, two, three, four = jobs = [
+        SimpleNamespace(
+            system=name, dataset="mini", seed=1, id=name, variant=name, epochs=3, plan=each
+        )
         for name, each in (("one", plan), ("two", plan), ("three", plan), ("four", arm))
-    )
+    ]
     row = {"epoch": 1, "loss": 1.0, "dev_f1": 50.0, "seconds": 0.1}
     record = SimpleNamespace(test=SimpleNamespace(f1=60.0), best_epoch=1, seconds={"total": 2.0})
-    with ConsoleReport(make_console(), 4, 12) as report:
+    with ConsoleReport(make_console(), jobs, Costs(jobs)) as report:
         (task,) = report.progress.tasks
         report.begin(one)
         assert task.description == "[1/4] one on mini, seed 1"
@@ -445,6 +454,52 @@ def test_lines_of_several_runs_at_once(capsys) -> None:
     order = ("[2/4] two", "[1/4] one", "[2/4] two", "[1/4] one", "[3/4] three", "[2/4] two")
     last = "[4/4] four (without aligner)"
     assert names == [f"{name} on mini, seed 1" for name in (*order, last)]
+
+
+def test_curves_are_compact() -> None:
+    rows = [
+        {"epoch": n, "loss": 8.0 / n, "crf": 7.0 / n, "matching": 1.0 / n, "dev_f1": 10.0 * n,
+         "seconds": 1.0}
+        for n in range(1, 101)
+    ]  # fmt: skip
+    told = curves(rows)
+    assert re.sub(f"[{LEVELS}]+", "#", told) == (
+        "dev F1 # 1000.00, loss # 0.0800, crf # 0.0700, matching # 0.0100"
+    )
+    drawn = re.findall(f"[{LEVELS}]+", told)
+    assert {len(each) for each in drawn} == {WIDEST}
+    assert drawn[0] == "".join(sorted(drawn[0]))
+    assert (curve([1.0]), curve([0, 7, 3.4]), curve([2, 2])) == (LEVELS[0], "▁█▄", "▁▁")
+
+
+def test_a_terminal_shows_curves_and_the_time_left() -> None:
+    from types import SimpleNamespace
+
+    from rich.console import Console
+
+    from zoo.cli.report import ConsoleReport
+    from zoo.runs.costs import Costs
+
+    plan = SimpleNamespace(arm=None)
+    jobs = [
+        SimpleNamespace(
+            system=name, dataset="mini", seed=1, id=name, variant=name, epochs=4, plan=plan
+        )
+        for name in ("one", "two")
+    ]
+    record = SimpleNamespace(test=SimpleNamespace(f1=60.0), best_epoch=1, seconds={"total": 40.0})
+    out = StringIO()
+    console = Console(file=out, force_terminal=True, width=120, color_system=None)
+    with ConsoleReport(console, jobs, Costs(jobs, {"one": 1.0, "two": 3.0})) as report:
+        report.begin(jobs[0])
+        for epoch in range(1, 5):
+            row = {"epoch": epoch, "loss": 1.0, "dev_f1": 10.0 * epoch, "seconds": 10.0}
+            report.epoch(jobs[0], row)
+        report.progress.refresh()
+        report.end(jobs[0], record)
+    shown = out.getvalue()
+    assert "dev F1 ▁▃▆█ 40.00, loss ▁▁▁▁ 1.0000" in shown
+    assert "40 s; about 2 minutes left" in shown, "4 epochs of a system 3 times as dear"
 
 
 # Failures ----------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert packed == (ROOT / "registry.yaml").read_bytes()
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "zoo").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == modules, "every file, and no tests"
+    assert "zoo/results/reported.csv" in names
     pages = {f"zoo/pages/{page.name}" for page in (ROOT / "docs" / "systems").glob("*.md")}
     assert pages <= names
     assert "Name: mner-zoo" in metadata

@@ -45,6 +45,11 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "word_width: 8, character_width: 4, filters: 4, state: 6",
         "characters: bilstm, character_state: 3, word_width: 8, character_width: 4, state: 6",
     ],
+    ("text_encoder", "contextual"): [
+        "encoder: {part: transformer, scratch: {layers: 1, width: 16, heads: 2}}, heads: 2",
+        "encoder: {part: transformer, model: $bert, frozen: true}, heads: 2, feed_forward: 1",
+        "encoder: {part: transformer, model: $bert, context: caption}, heads: 2, layers: 2",
+    ],
     ("image_encoder", "caption"): [
         "encoder: {part: transformer, scratch: {layers: 1, width: 16, heads: 2}}",
         "encoder: {part: bilstm, state: 6}",
@@ -53,6 +58,23 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
     ("image_encoder", "cnn"): ["network: mobilenet_v3_small, weights: null, size: 64"],
     ("image_encoder", "vit"): ["model: $vit", "model: $clip", "model: $vit, pooled: pooler"],
     ("image_encoder", "open_clip"): ["model: 'local-dir:$open_clip'"],
+    ("image_encoder", "timm"): [
+        "model: test_efficientnet, weights: false, size: 64",
+        "model: test_vit, weights: false",
+        "model: $timm",
+    ],
+    ("image_encoder", "pyramid"): [
+        "network: squeezenet1_1, weights: null, size: 64",
+        "network: mobilenet_v3_small, weights: null, size: 64, stages: 2, cells: 1",
+    ],
+    ("image_encoder", "crops"): [
+        "encoder: {part: small_cnn, width: 16}",
+        "encoder: {part: small_cnn, width: 16, size: 48}, source: grid, unit: shares",
+        "encoder: {part: vit, model: $vit}, most: 2",
+    ],
+    ("image_encoder", "detector"): [
+        "network: fasterrcnn_mobilenet_v3_large_320_fpn, weights: null, size: 64, threshold: 0.005",
+    ],
     ("image_encoder", "small_cnn"): ["width: 16", "width: 8, layers: 2, size: 24"],
     ("image_encoder", "small_vit"): ["width: 16, layers: 1, heads: 2"],
     ("image_encoder", "random_vectors"): [
@@ -196,7 +218,7 @@ def _example(request: pytest.FixtureRequest, folder: Path) -> Example:
     return Example(kind, name, plain(settings), folder)
 
 
-CHECKPOINTS = ("bio", "jsonl", "bert", "vit", "clip", "open_clip")
+CHECKPOINTS = ("bio", "jsonl", "bert", "vit", "clip", "open_clip", "timm")
 
 
 def _fixture(name: str) -> Callable[..., Example]:
@@ -307,6 +329,21 @@ def open_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     torch.save(package.CLIP(**config).state_dict(), folder / "open_clip_pytorch_model.bin")
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def timm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import timm as package
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("timm")
+    torch.manual_seed(0)
+    network = package.create_model("test_efficientnet", num_classes=3)
+    save_file(network.state_dict(), folder / "model.safetensors")
+    looks = {"input_size": [3, 64, 64], "num_classes": 3}
+    about = {"architecture": "test_efficientnet", "num_classes": 3, "pretrained_cfg": looks}
+    (folder / "config.json").write_text(json.dumps(about))
     return folder
 
 

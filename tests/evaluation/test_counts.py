@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from zoo.errors import DataError
-from zoo.evaluation.counts import counts, flips, of_language, of_names, of_type, of_width
+from zoo.evaluation.counts import counts, flips, part, parts
 from zoo.evaluation.predictions import score_predictions
 from zoo.types import Entity, Prediction, ScoredEntity
 
@@ -43,7 +45,7 @@ def test_by_seed_and_sentence() -> None:
 @pytest.mark.parametrize("name", ["PER", "LOC", "ORG", "none"])
 def test_types_are_those_of_the_scores(name: str) -> None:
     for run in (ONE, TWO):
-        (found,) = counts({1: run}, keep=of_type(name))
+        (found,) = counts({1: run}, keep=part("type", name))
         scores = score_predictions(run).per_type.get(name)
         expected = [scores.gold, scores.predicted, scores.correct] if scores else [0, 0, 0]
         assert found[0].sum(axis=0).tolist() == expected
@@ -53,25 +55,34 @@ def test_filters() -> None:
     def total(keep) -> list[float]:
         return counts({1: ONE}, keep=keep)[0][0].sum(axis=0).tolist()
 
-    assert total(of_language("de")) == [1, 1, 1]
-    assert total(of_width(1, 1)) == [1, 1, 1]
-    assert total(of_width(2)) == [2, 2, 1]
-    words = dict.fromkeys("abc", ("Ada", "in", "New", "York", "at", "the", "Big", "Co"))
-    names = {("Ada",), ("the", "Big", "Co")}
-    assert total(of_names(words, names)) == [2, 3, 2]
-    assert total(of_names(words, names, seen=False)) == [1, 0, 0]
+    assert total(part("language", "de")) == [1, 1, 1]
+    assert total(part("width", "1 word")) == [1, 1, 1]
+    assert total(part("width", "2 words")) == [1, 0, 0]
+    assert total(part("width", "3 or more words")) == [1, 2, 1]
+    assert total(part("seen", "seen")) == [0, 0, 0], "the predictions don't say"
+    assert parts([{1: ONE}], "seen") == []
+    assert parts([{1: ONE}], "width") == ["1 word", "2 words", "3 or more words"]
+    told = [replace(each, unseen=frozenset({(2, 4)})) for each in ONE]
+    for name, expected in (("seen", [2, 3, 2]), ("unseen", [1, 0, 0])):
+        (found,) = counts({1: told}, keep=part("seen", name))
+        assert found[0].sum(axis=0).tolist() == expected
+    assert parts([{1: told}], "seen") == ["seen", "unseen"]
 
 
 def test_filters_partition_the_counts() -> None:
     (whole,) = counts({1: ONE, 2: TWO})
-    parts = [counts({1: ONE, 2: TWO}, keep=of_type(t))[0] for t in ("PER", "LOC", "ORG")]
-    assert (np.sum(parts, axis=0) == whole).all()
+    split = [counts({1: ONE, 2: TWO}, keep=part("type", t))[0] for t in ("PER", "LOC", "ORG")]
+    assert (np.sum(split, axis=0) == whole).all()
 
 
 def test_groups_are_added_up() -> None:
     (whole,) = counts({1: ONE})
     (found,) = counts({1: ONE}, groups={"a": "picture", "c": "picture"})
     assert found.tolist() == [[(whole[0, 0] + whole[0, 2]).tolist(), whole[0, 1].tolist()]]
+    shared = [replace(each, group=None if each.id == "b" else 3) for each in ONE]
+    assert counts({1: shared})[0].tolist() == found.tolist(), "groups that the predictions hold"
+    older_too, _ = counts({1: ONE}, {1: shared})
+    assert older_too.tolist() == found.tolist(), "also for runs whose files don't say"
     # a group may be called as a sentence is
     assert counts({1: ONE}, groups={"a": "b"})[0].shape == (1, 3, 3)
 

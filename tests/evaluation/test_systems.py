@@ -20,9 +20,12 @@ from zoo.evaluation.systems import (
     detectable,
     influence,
     interval,
+    mean,
     ranks,
     same_system,
+    standings,
 )
+from zoo.evaluation.systems import pairs as all_pairs
 
 Counts = NDArray[np.float64]
 
@@ -321,3 +324,60 @@ def test_few_systems_have_ranks_too() -> None:
     assert one is not None
     assert (one.place, one.best, one.worst) == (1, 1, 1)
     assert ranks([made(3, 4), made(3, 4)]) == [None, None]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(2, 5), st.floats(0.3, 0.9), st.integers(0, 99)),
+        min_size=2,
+        max_size=5,
+    )
+)
+def test_all_pairs_at_once_are_the_pairs_one_by_one(kinds: list[tuple[int, float, int]]) -> None:
+    y = [influence(made(seeds, 80, recall, 0.02, seed)) for seeds, recall, seed in kinds]
+    found_pairs = all_pairs(y)
+    each = {(i, j): _interval(y[i], y[j]) for i, j in itertools.combinations(range(len(y)), 2)}
+    for (i, j), one in each.items():
+        assert found_pairs.apart[i, j] == found_pairs.apart[j, i] == one.separate
+    assert not found_pairs.apart.diagonal().any()
+    assert found_pairs.detectable == pytest.approx(detectable(each.values()), abs=1e-6)
+
+
+def test_equal_systems_share_a_place_and_say_so() -> None:
+    one = made(3)
+    places, least = standings([one, one, made(3, recall=0.2)])
+    assert [(each.place, each.shared) for each in places if each] == [
+        (1, True),
+        (1, True),
+        (3, False),
+    ]
+    assert least is not None
+
+
+def test_the_interval_of_one_system() -> None:
+    counts = made(4)
+    whole = mean(counts)
+    assert isinstance(whole, Interval)
+    assert whole.delta == pytest.approx(f1(counts).mean())
+    assert whole.low < whole.delta < whole.high
+    assert mean(made(1)) == "one seed says nothing about a system; run more"
+    assert isinstance(mean(made(3, 4)), str)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_the_interval_of_one_system_holds_the_truth(noise: float) -> None:
+    """In 95 % of test sets and seeds, more or less."""
+    rng, held, rounds = np.random.default_rng(1), 0, 1000
+    for _ in range(rounds):
+        gold = rng.integers(0, 4, 300)
+        quality = np.clip(0.7 + noise * rng.standard_normal(5), 0, 1)
+        hard = rng.normal(0, 0.15, 300)
+        correct = rng.binomial(gold, np.clip(quality[:, None] + hard, 0, 1))
+        wrong = rng.binomial(gold, 0.2, (5, 300))
+        counts = np.stack([np.broadcast_to(gold, correct.shape), correct + wrong, correct], 2)
+        found_mean = mean(counts.astype(float))
+        assert isinstance(found_mean, Interval)
+        held += found_mean.low < 200 * 0.7 / 1.9 < found_mean.high
+    assert 0.92 < held / rounds < 0.98

@@ -108,7 +108,7 @@ def test_no_word_has_a_query_of_its_own(fuser, stored, views) -> None:
     whole = stored["input.global"]
     first = fuser.to_text(whole.unsqueeze(1), words, mask)
     second = fuser.to_regions(first, views["patch"].regions, views["patch"].mask)
-    third = fuser.to_whole(second, whole)
+    third = fuser.to_whole(second, whole.unsqueeze(1))
     high = fuser.gate1(first, fuser.gate2(second, third))
     for name, ours in {"f1": first, "f2": second, "f3": third, "f_hi": high}.items():
         theirs = stored[f"output.{name}"]

@@ -8,6 +8,7 @@ import pickle
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from zoo.decoders.softmax import Softmax
 from zoo.encoders.cnn import CNN
 from zoo.encoders.open_clip import OpenCLIP, describe
 from zoo.encoders.pieces import BARE
@@ -24,6 +26,8 @@ from zoo.encoders.transformer import Transformer
 from zoo.encoders.vit import ViT
 from zoo.errors import ConfigError
 from zoo.parts import TextEncoder
+from zoo.system import Collator, System
+from zoo.training.rows import occurring_rows
 from zoo.types import Sample, Text
 
 Save = Callable[[str], Path]
@@ -44,6 +48,10 @@ NO_SUMMARY = {
 
 NO_SPACE = ("llama", "modernbert")
 """Their tokenizers are of the generic class, which puts no space before words that come split."""
+
+SMALLER = {*WORKING} - {"byt5", "canine", "mt5", "t5"}
+"""Families of which only the pieces that occur are trained: not those that read characters, nor
+those whose table is two modules' at once."""
 
 REFUSED = {
     "bart": "no plain text encoder",
@@ -144,6 +152,35 @@ def test_family(family: str, save: Save) -> None:
     other.load_state_dict(encoder.state_dict())
     with torch.no_grad():
         assert torch.equal(read(other, *SENTENCES).tokens, read(encoder.eval(), *SENTENCES).tokens)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", WORKING)
+def test_only_the_pieces_that_are_named_are_read(family: str, save: Save) -> None:
+    """Training those rows alone gives the gradients of the whole table."""
+    encoder = build(family, save(family)).train()
+    system = System(encoder, {}, None, None, Softmax(encoder.width, ["A"]), {})
+    occurring = Collator(system).lookups(SENTENCES)
+    results = []
+    for inside in (nullcontext(), occurring_rows(system, occurring)):
+        with inside:
+            torch.manual_seed(1)
+            text = read(encoder, *SENTENCES)
+            text.tokens.square().sum().backward()
+            grads = {n: p.grad for n, p in encoder.named_parameters() if p.grad is not None}
+            results.append({name: grad.clone() for name, grad in grads.items()})
+            system.zero_grad()
+    whole, rows = results
+    assert whole.keys() == rows.keys()
+    for name, grad in whole.items():
+        if rows[name].shape != grad.shape:
+            (found,) = occurring.values()
+            others = [row for row in range(len(grad)) if row not in found]
+            assert not grad[others].any()
+            grad = grad[sorted(found)]
+        torch.testing.assert_close(rows[name], grad)
+    smaller = any(rows[name].shape != grad.shape for name, grad in whole.items())
+    assert smaller == (family in SMALLER), family
 
 
 @pytest.mark.slow

@@ -130,6 +130,24 @@ def test_pictures(use: Use, tmp_path: Path) -> None:
     assert "none of the 2 posts has one; give --images DIR" in err
 
 
+def test_captions_and_ids(tmp_path: Path) -> None:
+    from zoo.model.inputs import Source
+
+    (tmp_path / "captions.txt").write_text("7.jpg :a man\n8.jpg :a town\n")
+    (tmp_path / "posts.conll").write_text("IMGID:7\nAnna\tB-PER\n\nIMGID:9\nBob\n\tX\n")
+    source = Source(str(tmp_path / "posts.conll"), captions=tmp_path / "captions.txt")
+    one, two = source
+    assert (one.sample.id, one.sample.words, one.sample.caption) == ("7", ("Anna",), "a man")
+    assert (two.sample.id, two.sample.words, two.sample.caption) == ("9", ("Bob", "\u00a0"), None)
+    assert source.tally.had == {"caption"}
+    (tmp_path / "posts.jsonl").write_text(
+        '{"text": "a", "id": 8}\n\n{"words": ["b"], "caption": "own", "tags": "x", "likes": 3}\n'
+    )
+    one, two = Source(str(tmp_path / "posts.jsonl"), captions=tmp_path / "captions.txt")
+    assert (one.sample.id, one.sample.caption, one.text) == ("8", "a town", "a")
+    assert (two.sample.id, two.sample.caption, two.sample.extra) == ("3", "own", {"tags": "x"})
+
+
 def test_splitting_a_file_changes_no_byte(use: Use, tmp_path: Path) -> None:
     sentences = [f"Anna {'met Bob ' * (i % 5)}in Paris {i}" for i in range(40)]
     for name, part in (("all", sentences), ("one", sentences[:13]), ("two", sentences[13:])):

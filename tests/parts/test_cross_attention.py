@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from zoo.fusers.attention import AttentionLayer
 
 from zoo.errors import ConfigError
 from zoo.fusers.cross_attention import CrossAttention
@@ -192,3 +193,40 @@ def test_published_attention_is_what_is_used() -> None:
     assert torch.allclose(fused.vectors[[0, 2]], expected[[0, 2]], atol=1e-6)
     assert not weights[1].any()
     assert not fused.attention["grid"][2, :, 1 + 2 :].any(), "masked regions"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_both_ways_to_attend_are_the_same(count: int, heads: int) -> None:
+    """Projections of queries and output applied to units, or to each head of the keys."""
+    torch.manual_seed(3)
+    layer = AttentionLayer(8, heads, dropout=0.1, feed_forward=16).double().eval()
+    mask = torch.rand(4, count) > 0.3
+    mask[:, :1] = True
+    results = []
+    for way in (layer._added, layer._added_by_few):
+        x = torch.randn(4, 9, 8, generator=torch.Generator().manual_seed(1)).double()
+        keys = torch.randn(4, count, 8, generator=torch.Generator().manual_seed(2)).double()
+        inputs = [x.requires_grad_(), keys.requires_grad_()]
+        added = way(*inputs, mask)
+        weights = [p for n, p in layer.named_parameters() if n.split(".")[0] in PROJECTIONS]
+        results.append([added, *torch.autograd.grad(added.square().sum(), [*inputs, *weights])])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+PROJECTIONS = ("query", "key", "value", "output")
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_nothing_is_computed_where_units_are_not_real(count: int) -> None:
+    torch.manual_seed(3)
+    layer = AttentionLayer(8, 2, dropout=0.1, feed_forward=16).eval()
+    x, keys = torch.randn(3, 9, 8), torch.randn(3, count, 8)
+    mask, real = torch.ones(3, count, dtype=torch.bool), torch.rand(3, 9) > 0.5
+    counted: list[int] = []
+    layer.layer_norm.register_forward_hook(lambda _, given, __: counted.append(len(given[0])))
+    found = layer(x, keys, mask, real)
+    assert counted == [int(real.sum())]
+    assert torch.equal(found[~real], x[~real])
+    torch.testing.assert_close(found[real], layer(x, keys, mask)[real])

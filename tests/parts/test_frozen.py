@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from zoo.encoders.caption import Caption
 from zoo.encoders.features import Features
 from zoo.encoders.frozen import Frozen, FrozenText
-from zoo.encoders.keys import fingerprint
+from zoo.encoders.keys import code, fingerprint
 from zoo.encoders.pretrained import Pretrained
 from zoo.encoders.small import SmallCNN
 from zoo.encoders.transformer import Transformer
@@ -419,6 +419,7 @@ def test_the_key_holds_the_source(
         return f"{text}\nCHANGED = True\n" if path.as_posix().endswith(name) else text
 
     def folder() -> Path:
+        code.cache_clear()
         return Frozen(small, tmp_path).kept.features.folder
 
     before = folder()
@@ -439,3 +440,14 @@ def test_the_digest_of_a_feature_set(text: Transformer, tmp_path: Path) -> None:
 
     assert digest(some) == digest(some[::-1] + some) == digest(some, "b")
     assert digest(some[1:]) != digest(some)
+
+
+def test_the_digest_is_that_of_the_present_weights(text: Transformer, tmp_path: Path) -> None:
+    some, frozen = sentences(5), FrozenText(text, tmp_path)
+    read(frozen, some)
+    first = frozen.kept.digest()
+    state = frozen.state_dict()
+    frozen.load_state_dict(state)
+    assert frozen.kept.digest() == first
+    frozen.load_state_dict({k: v * 2 if v.is_floating_point() else v for k, v in state.items()})
+    assert frozen.kept.digest() != first

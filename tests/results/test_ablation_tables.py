@@ -18,19 +18,27 @@ import pytest
 from matplotlib import style
 from PIL import Image
 
+from zoo.evaluation.counts import counts
 from zoo.evaluation.predictions import score_predictions
 from zoo.evaluation.significance import compare, holm
+from zoo.evaluation.systems import interval, ranks
 from zoo.identity import digest
-from zoo.results.ablations import Outcome, ablation_tables
+from zoo.results.ablations import Comparison, Outcome
+from zoo.results.ablations import ablation_tables as page
 from zoo.results.evidence import Run
-from zoo.results.plots import STYLE, bars, write_bars
+from zoo.results.plots import STYLE, draw, write_plot
 from zoo.results.record import RunRecord
-from zoo.results.tables import Column, Spread, Table
+from zoo.results.tables import Column, Each, Place, Range, Spread, Table
 from zoo.results.writers import to_csv, to_json, to_latex, to_markdown, write
 from zoo.types import Entity, Prediction, ScoredEntity
 
 FACTS = {"ablation": "parts", "base": "seeing", "dataset": "mini"}
 DATA = "f" * 64
+
+
+def ablation_tables(title: str, facts: dict[str, str], made: Sequence[Outcome]) -> list[Table]:
+    """The tables of one comparison."""
+    return page([Comparison(title, facts, made)])
 
 
 class Runs:
@@ -110,30 +118,89 @@ def test_what_a_table_says(runs: Runs) -> None:
     assert deltas == pytest.approx(expected)
 
     one, *others = ({run.record.seed: run.predictions for run in each.runs} for each in made)
+    found = [interval(*counts(one, other), same_seeds=True) for other in others]
+    assert cells(table, "interval") == [None, *(Range(each.low, each.high) for each in found)]
+    assert cells(table, "p") == [None, *(each.p for each in found)]
+    assert cells(table, "p_holm") == [None, *holm([each.p for each in found])]
     ps = [compare(one, other).p for other in others]
-    assert cells(table, "p") == [None, *ps]
-    assert cells(table, "p_holm") == [None, *holm(ps)]
+    assert cells(table, "p_runs") == [None, *ps]
+    assert cells(table, "p_runs_holm") == [None, *holm(ps)]
     assert ps[0] < 0.01 < 0.05 < ps[1]
+    assert cells(table, "verdict") == [None, "better", "undecided", "worse"]
+    standings = ranks(counts(one, *others))
+    assert cells(table, "rank") == [Place(r.place, r.best, r.worst, r.shared) for r in standings]
+    assert [rank.place for rank in cells(table, "rank")] == [2, 1, 2, 4]
+    assert [rank.shared for rank in cells(table, "rank")] == [True, False, True, False]
+    assert cells(table, "f1_seeds") == [Each(values) for values in f1]
+    assert cells(table, "f1_width_1_word") == cells(table, "f1")
     assert cells(table, "train_seconds") == [12.0] * 4
     assert cells(table, "parameters") == [60_000] * 4
     assert len(set(cells(table, "variant"))) == 4
+    detectable = statistics.median(each.detectable for each in found)
     assert table.facts == {
         **FACTS,
         "fingerprint": DATA,
         "text_only_ceiling": "77.5",
         "grounding_bar": "81.25",
+        "detectable": str(detectable),
+        "margin": "0.5",
     }
     notes = " ".join(table.notes)
     for words in (
         "ffffffffffff",
         "77.50",
         "81.25",
-        "10,000 rounds",
-        "3 arms",
+        "3 differences on this page",
         "Seeds: 1, 2, 3.",
         "80 sent",
+        f"can separate {detectable:.2f} F1",
+        "A/A: too few seeds",
+        "within ± 0.5 F1",
     ):
         assert words in notes
+
+
+def test_p_is_corrected_for_the_whole_page(runs: Runs) -> None:
+    one, two = outcomes(runs), outcomes(runs, (4, 5, 6))
+    tables = page([Comparison("a", FACTS, one), Comparison("b", FACTS, two)])
+    for key in ("p", "p_runs"):
+        plain = [p for table in tables for p in cells(table, key)]
+        corrected = [p for table in tables for p in cells(table, f"{key}_holm")]
+        assert corrected == holm(plain)
+        assert sum(p is not None for p in plain) == 6
+    assert all("6 differences on this page" in " ".join(table.notes) for table in tables)
+
+
+def test_what_may_be_called_no_difference(runs: Runs) -> None:
+    made = outcomes(runs)
+    same = [made[0], Outcome("same", DATA, made[0].runs)]
+    (table,) = page([Comparison("t", FACTS, same)])
+    assert cells(table, "verdict") == [None, "no difference"], "the same answers"
+    (narrow,), (wide,) = (
+        page([Comparison("t", FACTS, [made[0], made[2]])], margin) for margin in (0.01, 50)
+    )
+    assert cells(narrow, "verdict")[1] == "undecided"
+    assert cells(wide, "verdict")[1] == "no difference"
+    assert "within ± 50 F1" in " ".join(wide.notes)
+    (table,) = page([Comparison("t", FACTS, [made[0], made[1]])], 50)
+    assert cells(table, "verdict")[1] == "better, within ± 50"
+
+
+def test_one_seed_says_nothing_about_systems(runs: Runs) -> None:
+    (table,) = ablation_tables("t", FACTS, outcomes(runs, (1,)))
+    for key in ("interval", "p", "p_holm", "rank"):
+        assert cells(table, key) == [None] * 4
+    assert "verdict" not in [column.key for column in table.columns]
+    assert all(p is not None for p in cells(table, "p_runs")[1:])
+    assert all(delta is not None for delta in cells(table, "delta")[1:])
+    assert "detectable" not in table.facts
+    assert "one seed says nothing" in " ".join(table.notes)
+
+
+def test_a_system_against_itself(runs: Runs) -> None:
+    (table,) = ablation_tables("t", FACTS, outcomes(runs, (1, 2, 3, 4)))
+    (line,) = [note for note in table.notes if note.startswith("A/A")]
+    assert "12 splits of the seeds of 4 systems" in line
 
 
 def test_seeds_that_are_missing(runs: Runs) -> None:
@@ -146,11 +213,14 @@ def test_seeds_that_are_missing(runs: Runs) -> None:
     ]
     (table,) = ablation_tables("t", FACTS, made)
     assert cells(table, "n") == [3, 1, 1, 0]
-    assert cells(table, "delta")[1] == pytest.approx(
-        better.runs[2].scores.f1 - base.runs[2].scores.f1
-    )
-    assert cells(table, "delta")[2:] == [None, None], "no common seed"
-    assert cells(table, "p_holm")[1] == cells(table, "p")[1], "one arm is tested"
+    mean = statistics.fmean(run.scores.f1 for run in base.runs)
+    for i, arm in enumerate(made[1:3], 1):
+        (run,) = arm.runs
+        assert cells(table, "delta")[i] == pytest.approx(run.scores.f1 - mean)
+    assert cells(table, "delta")[3] is None
+    assert [p is None for p in cells(table, "p_runs")] == [True, False, True, True]
+    assert cells(table, "p_runs_holm")[1] == cells(table, "p_runs")[1], "one arm is tested"
+    assert cells(table, "p") == [None] * 4
     assert table.rows[3][2:] == [None] * (len(table.columns) - 2)
     assert table.shown()[4][2:] == ["–"] * (len(table.columns) - 2)
     assert "better: seed 3 only." in table.notes
@@ -161,7 +231,7 @@ def test_a_base_without_runs(runs: Runs) -> None:
     _, *arms = outcomes(runs)
     (table,) = ablation_tables("t", FACTS, [Outcome("base", DATA, []), *arms])
     assert cells(table, "delta") == [None] * 4
-    assert cells(table, "p") == [None] * 4
+    assert cells(table, "p_runs") == [None] * 4
     (table,) = ablation_tables("t", FACTS, [Outcome("base", DATA, [])])
     assert "No runs yet." in table.notes
 
@@ -189,7 +259,7 @@ def test_the_bytes_follow_from_the_runs_but_for_their_times(runs: Runs, tmp_path
     def written(folder: str, **changes: Any) -> dict[str, bytes]:
         tables = ablation_tables("t", FACTS, outcomes(runs, **changes))
         write(tables, tmp_path / folder, "parts", "parts: why")
-        write_bars(tables, tmp_path / folder, "parts")
+        write_plot(tables, tmp_path / folder, "parts")
         return {path.suffix: path.read_bytes() for path in (tmp_path / folder).iterdir()}
 
     one, same = written("one"), written("same")
@@ -206,8 +276,9 @@ def test_the_bytes_follow_from_the_runs_but_for_their_times(runs: Runs, tmp_path
         suite="ablation:other",
         started=datetime(2026, 1, 2, tzinfo=UTC),
     )
-    assert (one[".png"], one[".svg"]) == (other[".png"], other[".svg"])
-    for suffix in (".md", ".csv", ".tex", ".json"):
+    for suffix in (".png", ".svg", ".tex"):  # a page of a paper has no seconds
+        assert one[suffix] == other[suffix]
+    for suffix in (".md", ".csv", ".json"):
         assert one[suffix] != other[suffix]
         lines = zip(one[suffix].splitlines(), other[suffix].splitlines(), strict=True)
         for line, changed in lines:
@@ -251,64 +322,72 @@ def panels(runs: Runs, titles: Sequence[str], arms: int = 4, across: str = "") -
     return [ablation_tables(title, facts, made)[0] for title in titles]
 
 
+def dots(ax: Any) -> list[list[float]]:
+    """The values of the marks on an axis, line by line, without bounds and legend."""
+    lines = [line for line in ax.lines if line.get_marker() not in ("None", "|", "")]
+    return [list(map(float, line.get_xdata())) for line in lines if len(line.get_xdata())]
+
+
 def test_a_plot_shows_what_the_table_says(runs: Runs) -> None:
     (table,) = panels(runs, ["parts: seeing on mini"])
-    figure = bars([table])
-    (ax,) = figure.axes
-    assert ax.get_title() == "parts: seeing on mini"
-    assert ax.get_ylabel() == "F1 (%)"
-    names = [label.get_text().replace("\n", " ") for label in ax.get_xticklabels()]
+    left, right = draw([table]).axes
+    assert left.get_title(loc="left") == "parts: seeing on mini"
+    assert (left.get_xlabel(), right.get_xlabel()) == ("F1 (%)", "Δ F1 to the base")
+    names = [label.get_text().replace("\n", " ") for label in left.get_yticklabels()]
     assert [name.replace("\u00a0", " ") for name in names] == cells(table, "arm")
-    heights = [patch.get_height() for patch in ax.patches]
-    assert heights == pytest.approx([f1.mean for f1 in cells(table, "f1")])
-    low, high = ax.get_ylim()
-    assert low < min(heights) - 0.01
-    assert high > max(*heights, 77.5)
-    (ceiling,) = [line for line in ax.lines if line.get_linestyle() == "--"]
-    assert list(ceiling.get_ydata()) == [77.5, 77.5]
+    assert dots(left) == [list(seeds) for seeds in cells(table, "f1_seeds")]
+    assert dots(right) == [[delta] for delta in cells(table, "delta")[1:]]
+    ranges = [list(line.get_xdata()) for line in right.lines if line.get_linestyle() == "-"]
+    for each in cells(table, "interval")[1:]:
+        assert list(each) in ranges
+    low, high = right.get_xlim()
+    assert low < 0 < high, "the axis holds 0"
+    assert not left.patches, "no bars"
+    (ceiling,) = [line for line in left.lines if line.get_linestyle() == "--"]
+    assert list(ceiling.get_xdata()) == [77.5, 77.5]
 
 
-@pytest.mark.parametrize(
-    ("titles", "arms", "rows"), [(["a", "b"], 4, 1), (["a", "b"], 12, 2), (["a"], 30, 1)]
-)
-def test_panels_stand_side_by_side_while_they_fit(
-    runs: Runs, titles: list[str], arms: int, rows: int
-) -> None:
+@pytest.mark.parametrize(("titles", "arms"), [(["a", "b"], 4), (["a", "b"], 12), (["a"], 30)])
+def test_nothing_is_cut_off_or_overlaps(runs: Runs, titles: list[str], arms: int) -> None:
     with style.context(["default", STYLE]):
-        figure = bars(panels(runs, titles, arms))
+        figure = draw(panels(runs, titles, arms))
         figure.draw_without_rendering()
-    assert len({round(ax.get_position().y0, 2) for ax in figure.axes}) == rows
-    for ax in figure.axes:
-        boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert len(figure.axes) == 2 * len(titles)
+    for ax in figure.axes[::2]:
+        boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
         assert len(boxes) == arms
-        if ax.get_xticklabels()[0].get_rotation() == 0:
-            assert all(a.x1 <= b.x0 for a, b in pairwise(boxes))
-        assert all(box.x0 >= -1 and box.y0 >= -1 for box in boxes), "nothing is cut off"
+        assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(boxes))
+        assert all(box.x0 >= -1 and box.y0 >= -1 for box in boxes)
 
 
-def test_values_of_across_are_bars_in_one_panel(runs: Runs) -> None:
+def test_values_of_across_have_marks_in_one_panel(runs: Runs) -> None:
     tables = [
         table
         for value in ("x=0", "x=1")
         for table in panels(runs, [f"parts: seeing on mini, {value}"], across=value)
     ]
-    (ax,) = bars(tables).axes
-    assert ax.get_title() == "parts: seeing on mini"
-    assert len(ax.patches) == 8
-    assert ax.get_xticklabels()[0].get_text() == "base"
-    assert {text.get_text() for text in ax.figure.legends[0].texts} == {
+    left, _ = draw(tables).axes
+    assert left.get_title(loc="left") == "parts: seeing on mini"
+    assert len(dots(left)) == 8
+    marks = {line.get_marker() for line in left.lines if len(line.get_xdata()) == 3}
+    assert len(marks) == 2, "told apart without colour"
+    assert left.get_yticklabels()[0].get_text() == "base"
+    assert {text.get_text() for text in left.figure.legends[0].texts} == {
         "x=0",
         "x=1",
         "text-only ceiling",
         "grounding bar",
+        "± 0.5 F1",
+        "mean; dots: seeds",
+        "95 % interval",
     }
 
 
 def test_a_plot_of_missing_runs(runs: Runs, tmp_path: Path) -> None:
     made = [Outcome("base", DATA, []), Outcome("a", DATA, [])]
-    write_bars(ablation_tables("t", FACTS, made), tmp_path, "none")
+    write_plot(ablation_tables("t", FACTS, made), tmp_path, "none")
     one = [Outcome("base", DATA, [runs.make("base", 1.0)]), Outcome("a", DATA, [])]
-    write_bars(ablation_tables("t", FACTS, one), tmp_path, "one")
+    write_plot(ablation_tables("t", FACTS, one), tmp_path, "one")
     for name in ("none", "one"):
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert min(picture.size) > 200
@@ -319,5 +398,5 @@ def test_a_plot_of_missing_runs(runs: Runs, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["$a$", "50$ {", "a\u202eb", "x\x00y", "\\frac{", "字"])
 def test_an_arm_of_any_name_is_drawn(runs: Runs, tmp_path: Path, name: str) -> None:
     made = [Outcome(each, DATA, [runs.make("base", 0.7)]) for each in ("base", name)]
-    write_bars(ablation_tables(name, {**FACTS, "across": name}, made), tmp_path, "odd")
+    write_plot(ablation_tables(name, {**FACTS, "across": name}, made), tmp_path, "odd")
     assert ET.parse(tmp_path / "odd.svg").getroot().tag.endswith("svg")

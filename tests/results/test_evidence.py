@@ -15,7 +15,7 @@ import pytest
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation.scores import EXACT, METRICS, Scores, score
 from zoo.results import evidence
-from zoo.results.ablations import Outcome, ablation_tables
+from zoo.results.ablations import Comparison, Outcome, ablation_tables
 from zoo.results.columns import spread
 from zoo.results.evidence import verify, withhold
 from zoo.results.leaderboard import COLUMNS, leaderboard
@@ -370,7 +370,7 @@ def test_a_metric_is_one_line_and_applies_to_runs_of_before(
     assert cells(table, "best") == [Spread(1.0, 0.0), Spread(1.0, None)]
     column = next(column for column in table.columns if column.key == "perfect")
     assert column.detail
-    (arms,) = ablation_tables("t", {}, [Outcome("base", "f" * 64, runs[1:])])
+    (arms,) = ablation_tables([Comparison("t", {}, [Outcome("base", "f" * 64, runs[1:])])])
     assert cells(arms, "perfect") == [Spread(100.0, 0.0)]
     assert "perfect,perfect_sd" in to_csv([table])
     assert json.loads(to_json([table]))["tables"][0]["rows"][0]["perfect"]["mean"] == 100.0
@@ -454,7 +454,7 @@ def test_seeds_of_another_environment_are_a_row_of_their_own(
     for text in (to_markdown([table], "L"), to_csv([table]), to_latex([table]), to_json([table])):
         assert remark in text
 
-    (arms,) = ablation_tables("t", {}, [Outcome("base", "f" * 64, runs)])
+    (arms,) = ablation_tables([Comparison("t", {}, [Outcome("base", "f" * 64, runs)])])
     assert cells(arms, "n") == [2, 1]
     assert cells(arms, "remarks") == [None, remark]
     assert len(set(cells(arms, "arm"))) == 2
@@ -492,7 +492,7 @@ def test_an_arm_is_compared_with_the_base_in_its_environment(
     less = ([(0, 2, "PER")], [], [])
     arm = outcome("arm", less, {"seed": 1}, {"seed": 3, **other})
     alone = outcome("alone", less, {"seed": 2, **other})
-    (table,) = ablation_tables("t", {}, [base, arm, alone])
+    (table,) = ablation_tables([Comparison("t", {}, [base, arm, alone])])
     assert cells(table, "arm") == [
         "base",
         "base (bf16 cpu torch 2.9)",
@@ -501,7 +501,8 @@ def test_an_arm_is_compared_with_the_base_in_its_environment(
         "alone",
     ]
     assert cells(table, "n") == [3, 1, 1, 1, 1]
-    assert cells(table, "delta") == [None, None, -50.0, -50.0, None]
+    assert cells(table, "delta") == [None, None, -50.0, -50.0, -50.0]
+    assert [p is None for p in cells(table, "p_runs")] == [True, True, False, False, True]
     assert cells(table, "remarks")[-1] == "precision bf16 (most: fp32)"
 
 
@@ -510,7 +511,7 @@ def test_withheld_predictions_are_not_compared(tmp_path: Path, put_run: PutRun) 
     withhold(put_run(tmp_path / "arm", RIGHT))
     base, arm = (Store(tmp_path / name).load_runs() for name in ("base", "arm"))
     made = [Outcome("base", "f" * 64, base), Outcome("arm", "f" * 64, arm)]
-    (table,) = ablation_tables("t", {}, made)
+    (table,) = ablation_tables([Comparison("t", {}, made)])
     assert cells(table, "delta") == [None, None]
     assert cells(table, "remarks") == [None, "predictions withheld"]
 

@@ -22,7 +22,8 @@ from zoo.results.evidence import Run
 from zoo.results.leaderboard import leaderboard
 from zoo.results.record import RunRecord
 from zoo.results.tables import Column, Spread, Table, visible
-from zoo.results.writers import render, to_csv, to_json, to_latex, to_markdown, write
+from zoo.results.terminal import render
+from zoo.results.writers import to_csv, to_json, to_latex, to_markdown, write
 
 
 def scores(correct: int, predicted: int = 100, languages: tuple[str, ...] = ()) -> Scores:
@@ -173,10 +174,10 @@ def test_mean_and_deviation(figures: list[int]) -> None:
 TABLE = Table(
     title="50% of_mini",
     columns=[
-        Column("system", "system"),
-        Column("n", "n", digits=0),
-        Column("f1", "F1"),
-        Column("parameters", "total (M)", scale=1e-6, detail=True),
+        Column("system", "system", paper=True),
+        Column("n", "n", digits=0, paper=True),
+        Column("f1", "F1", paper=True),
+        Column("parameters", "total (M)", scale=1e-6, detail=True, paper=True),
     ],
     rows=[
         ["a|b_c", 3, Spread(82.504, 0.306), 22_713_216],
@@ -219,7 +220,8 @@ def test_csv_holds_full_precision() -> None:
 
 def test_latex_is_escaped() -> None:
     text = to_latex([TABLE])
-    assert r"\caption{50\% of\_mini. Tags read: lenient.}" in text
+    assert r"\caption{50\% of\_mini}" in text
+    assert r"\parbox{\linewidth}{\scriptsize Tags read: lenient.}" in text
     assert r"\begin{tabular}{lrrr}" in text
     assert r"a\textbar{}b\_c & 3 & 82.50 $\pm$ 0.31 & 22.71 \\" in text
     assert r"{[}x] \& {*}y{*} & 1 & 0.33 $\pm$ -- & -- \\" in text
@@ -229,7 +231,7 @@ def test_latex_is_escaped() -> None:
 
 @given(st.text(alphabet=st.sampled_from("\\&%$#_{}~^<>|[*±Δ–ab \n")))
 def test_no_special_character_reaches_latex_bare(name: str) -> None:
-    text = to_latex([Table("t", [Column("a", "a")], [[name]])])
+    text = to_latex([Table("t", [Column("a", "a", paper=True)], [[name]])])
     body = text.split("\\midrule\n")[1].split(" \\\\\n\\bottomrule")[0]
     assert "\n" not in body
     for command in (
@@ -301,7 +303,7 @@ NAMES = st.text(
 
 def hostile(name: str) -> Table:
     """A table that has a name wherever a name may stand."""
-    columns = [Column("a", name), Column("b", "b")]
+    columns = [Column("a", name, paper=True), Column("b", "b", paper=True)]
     return Table(name, columns, [[name, -1.5]], {"dataset": name}, [name])
 
 

@@ -9,10 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
 
 from zoo.config.specs import Recipe
 from zoo.errors import ConfigError
-from zoo.training.optimizer import make_optimizer, make_schedule
+from zoo.training.optimizer import fold_clipping, make_optimizer, make_schedule
 
 
 def recipe(**settings: Any) -> Recipe:
@@ -78,6 +79,44 @@ def test_a_parameter_without_pattern_is_an_error() -> None:
 def test_optimizer(name: str, kind: type) -> None:
     optimizer = make_optimizer(Model().named_parameters(), recipe(optimizer=name))
     assert type(optimizer) is kind
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam"])
+@pytest.mark.parametrize("limit", [None, 0.01, 1.0, 1e6])
+def test_folded_clipping_updates_as_clipping_before_does(name: str, limit: float | None) -> None:
+    models, optimizers = [], []
+    for _ in range(2):
+        torch.manual_seed(3)
+        models.append(Model())
+        optimizers.append(
+            make_optimizer(models[-1].named_parameters(), recipe(optimizer=name, weight_decay=0.1))
+        )
+    for step in range(5):
+        norms = []
+        for model, optimizer, folded in zip(models, optimizers, (True, False), strict=True):
+            chance = torch.Generator().manual_seed(step)
+            for parameter in [*model.parameters()][:-1]:  # not every weight has a gradient
+                gradient = torch.randn(parameter.shape, generator=chance)
+                parameter.grad = gradient * 10 ** (step - 2)
+            if folded:
+                norms.append(fold_clipping(optimizer, limit))
+            else:
+                norms.append(float(clip_grad_norm_(model.parameters(), limit or torch.inf)))
+            optimizer.step()
+            optimizer.zero_grad()
+        assert norms[0] == pytest.approx(norms[1], rel=1e-6)
+    for ours, theirs in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+def test_a_step_is_not_clipped_as_the_one_before_was() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    optimizer = make_optimizer([("w", model.weight)], recipe(optimizer="adam"))
+    for size in (8.0, 0.5):
+        model.weight.grad = torch.tensor([[size]])
+        assert fold_clipping(optimizer, 1.0) == size
+        optimizer.step()
+        assert float(model.weight.grad) == pytest.approx(min(size, 1.0), rel=1e-6)
 
 
 def course(steps: int, **settings: Any) -> list[float]:

@@ -94,14 +94,15 @@ class DualBottleneck(Aligner):
         self, text: Text, views: Views, gold: Sequence[Sequence[Entity]] | None
     ) -> Alignment:
         real = _first(text.mask[:, 0], text.mask)
-        said: Latents = self.text(_first(text.sentence, text.tokens), real)
+        spread = self.training or gold is not None  # to predict, means are enough
+        said: Latents = self.text(_first(text.sentence, text.tokens), real, spread)
         drawn = said.draw(self.training)
         flowing: dict[str, View] = {}
         losses = {} if gold is None else {"kl_text": said.divergence(self.kl)}
         for name, bottleneck in self.bottlenecks.items():
             view = views[name]
             real = _first(view.present, view.mask)
-            seen: Latents = bottleneck(_first(view.pooled, view.regions), real)
+            seen: Latents = bottleneck(_first(view.pooled, view.regions), real, spread)
             shown = seen.draw(self.training)
             flowing[name] = View(shown[:, 1:], shown[:, 0], view.mask)
             if gold is not None:
@@ -140,16 +141,20 @@ class Bottleneck(nn.Module):
         with torch.no_grad():
             self.log_variance.norm2.bias.fill_(2 * math.log(deviation))
 
-    def forward(self, x: Tensor, mask: Tensor) -> Latents:
-        """Of x (B, K, D') and mask (B, K)."""
+    def forward(self, x: Tensor, mask: Tensor, spread: bool = True) -> Latents:
+        """Of x (B, K, D') and mask (B, K); without ``spread`` the means alone."""
         x = self.projection(x)
         precise = self.mean.norm2.weight.dtype  # exp of half of it is too coarse
-        mean, log_variance = self.mean(x, x, mask), self.log_variance(x, x, mask)
-        return Latents(mean.to(precise), log_variance.to(precise), mask)
+        mean = self.mean(x, x, mask).to(precise)
+        if not spread:
+            return Latents(mean, mean.new_full((), -torch.inf), mask)
+        return Latents(mean, self.log_variance(x, x, mask).to(precise), mask)
 
 
 class Latents(NamedTuple):
-    """Diagonal Gaussians: ``mean`` and ``log_variance`` (B, K, D), ``mask`` (B, K)."""
+    """Diagonal Gaussians: ``mean`` and ``log_variance`` (B, K, D), ``mask`` (B, K).
+
+    The log-variance of points is -inf."""
 
     mean: Tensor
     log_variance: Tensor

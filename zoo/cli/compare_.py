@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.options import JSON, MARGIN, print_json
 from zoo.errors import ConfigError, DataError, near
 
 if TYPE_CHECKING:
     from zoo.evaluation.counts import Keep, Runs
     from zoo.evaluation.systems import Interval
     from zoo.results.evidence import Run
+    from zoo.results.record import RunRecord
     from zoo.types import Prediction
 
 LEAST_ID = 6  # characters of a run's or variant's id that name it
+BY = ("type", "language", "seen", "width")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +45,15 @@ class Side:
     type=click.Path(path_type=Path),
     help="The results folder with the stored runs.",
 )
-@click.option(
-    "--margin",
-    default=0.5,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="A difference within ± this many F1 points counts as none.",
-)
+@MARGIN
 @click.option(
     "--by",
-    type=click.Choice(["type", "language", "width"]),
-    help="Compare each type, language or width of entities, too.",
+    multiple=True,
+    type=click.Choice([*BY, "all"]),
+    help="Compare each type, language or width of entities, or names seen in training and not, "
+    "too. Repeatable.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def command(
     a: str,
     b: str,
@@ -62,7 +61,7 @@ def command(
     suite: str | None,
     results: Path,
     margin: float,
-    by: str | None,
+    by: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Compare two systems on a test set: the difference in F1 (B less A) and how certain it is.
@@ -72,16 +71,10 @@ def command(
     more seeds of both, the interval speaks of the systems: other seeds, other sentences. The p of
     these runs speaks of the trained models alone.
     """
-    if not 0 < margin <= 100:  # not a number, for one
-        raise click.BadParameter(
-            "a number of F1 points, above 0 and at most 100", None, None, "--margin"
-        )
     sides = find_sides((a, b), dataset, suite, results)
     found = compare_sides(*sides, margin, by)
     if as_json:
-        import json
-
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found)
     else:
         click.echo("\n".join(_lines(found)))
 
@@ -91,7 +84,7 @@ def find_sides(
 ) -> tuple[Side, Side]:
     """Raises ConfigError or DataError, one line, where a name does not say which runs are meant."""
     from zoo.evaluation.predictions import read_predictions
-    from zoo.results.evidence import Known, load
+    from zoo.results.evidence import Known, check_stored, load
     from zoo.results.store import Store
 
     stored: list[Run] | None = None
@@ -99,6 +92,7 @@ def find_sides(
     for name in names:
         path = Path(name)
         if path.is_file():
+            check_stored(path)
             sides.append(Side(name, {0: read_predictions(path)}))
         elif (path / "run.json").is_file():
             sides.append(_side([load(path, Known(path))]))
@@ -142,16 +136,45 @@ def _stored(name: str, runs: Sequence[Run], dataset: str | None, suite: str | No
         plain = {key: record for key, record in variants.items() if not record.overrides}
         variants = plain if len(plain) == 1 else variants
     if len(variants) > 1:
-        each = "; ".join(
-            f"{key[:LEAST_ID]} ({', '.join([record.dataset, *record.overrides])})"
-            for key, record in sorted(variants.items())
-        )
-        raise ConfigError(
-            f"`{name}` has {len(variants)} variants; choose with --dataset, --suite, or give the "
-            f"id of one: {each}"
-        )
+        raise ConfigError(_several(name, variants))
     (variant,) = variants
     return _side([run for run in chosen if run.variant == variant])
+
+
+def _several(name: str, variants: Mapping[str, RunRecord]) -> str:
+    """Which variants a name may mean, by what tells them apart, and how to choose one."""
+    facts = {
+        key: {
+            "": record.dataset,
+            "suite ": record.suite,
+            "backbone ": record.backbone,
+            "recipe ": record.recipe,
+            "-o ": " -o ".join(record.overrides),
+            "precision ": record.precision,
+            "harness ": record.harness,
+            "made ": record.started.date().isoformat(),
+        }
+        for key, record in variants.items()
+    }
+    telling: list[str] = []  # the first facts that tell all of them apart
+    for word in next(iter(facts.values())):
+        apart = {tuple(each[w] for w in telling) for each in facts.values()}
+        if len(apart) < len(variants) and len({each[word] for each in facts.values()}) > 1:
+            telling.append(word)
+    ways = []
+    for word, option in (("", "dataset"), ("suite ", "suite")):
+        if word in telling:
+            values = sorted({str(each[word]) for each in facts.values() if each[word]})
+            ways.append(f"--{option} {'|'.join(values)}")
+    size = next(
+        n for n in range(LEAST_ID, 65) if len({key[:n] for key in variants}) == len(variants)
+    )
+    told = "; ".join(
+        f"{key[:size]} ({', '.join(f'{w}{each[w]}' for w in telling if each[w]) or 'as it is'})"
+        for key, each in sorted(facts.items())
+    )
+    choose = f"choose with {' or '.join(ways)}, or give" if ways else "give"
+    return f"`{name}` has {len(variants)} variants; {choose} the id of one: {told}"
 
 
 def _side(runs: Sequence[Run]) -> Side:
@@ -174,7 +197,7 @@ def _side(runs: Sequence[Run]) -> Side:
     return Side(first.system, read, facts)
 
 
-def compare_sides(a: Side, b: Side, margin: float, by: str | None = None) -> dict[str, Any]:
+def compare_sides(a: Side, b: Side, margin: float, by: Sequence[str] = ()) -> dict[str, Any]:
     """All that the verb says, ready for JSON. Raises DataError where the sentences differ."""
     from zoo.evaluation.counts import counts, flips
     from zoo.evaluation.significance import holm, randomisation
@@ -183,6 +206,7 @@ def compare_sides(a: Side, b: Side, margin: float, by: str | None = None) -> dic
     same = a.runs.keys() == b.runs.keys() and bool(a.facts and b.facts)
     tables: dict[str, Keep | None] = {"all": None, **_parts([a.runs, b.runs], by)}
     rows: list[dict[str, Any]] = []
+    sentences = len(next(iter(a.runs.values())))
     for name, keep in tables.items():
         left, right = counts(a.runs, b.runs, keep=keep)
         found = interval(left, right, same_seeds=same)
@@ -190,7 +214,8 @@ def compare_sides(a: Side, b: Side, margin: float, by: str | None = None) -> dic
         rows.append(
             {
                 "name": name,
-                "sentences": left.shape[1],
+                "sentences": sentences,
+                "samples": left.shape[1],
                 "gold": int(left[0, :, 0].sum()),
                 "f1": f1,
                 "delta": f1[1] - f1[0],
@@ -239,22 +264,18 @@ def _flips(entities: Iterable[tuple[str, Any]], sentences: list[str]) -> dict[st
     return {"entities": [[id, *entity] for id, entity in entities], "sentences": sentences}
 
 
-def _parts(systems: Sequence[Runs], by: str | None) -> dict[str, Keep]:
-    """What ``--by`` compares, by name: those that the gold entities have."""
-    from zoo.evaluation.counts import of_language, of_type, of_width
+def _parts(systems: Sequence[Runs], by: Sequence[str]) -> dict[str, Keep]:
+    """What ``--by`` compares, by name: the parts that the gold entities have."""
+    from zoo.evaluation.counts import part, parts
 
-    first = next(iter(systems[0].values()))
-    if by == "type":
-        names = sorted({entity.type for each in first for entity in each.gold})
-        return {name: of_type(name) for name in names}
-    if by == "language":
-        spoken = sorted({each.language for each in first if each.language is not None})
-        if not spoken:
-            raise DataError("--by language: the predictions name no language")
-        return {name: of_language(name) for name in spoken}
-    if by == "width":
-        return {"1 word": of_width(1, 1), "2 words": of_width(2, 2), "3 or more": of_width(3)}
-    return {}
+    answer: dict[str, Keep] = {}
+    for each in BY if "all" in by else dict.fromkeys(by):
+        names = parts(systems, each)
+        if not names and "all" not in by:
+            lacking = "no language" if each == "language" else "not which entities training showed"
+            raise DataError(f"--by {each}: the predictions name {lacking}")
+        answer |= {name: part(each, name) for name in names}
+    return answer
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -272,6 +293,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines += [
         "",
         f"test set       {found['sentences']:,} sentences, {found['gold']:,} gold entities",
+        *(
+            [f"pictures       shared: {found['samples']:,} samples"]
+            if found["samples"] < found["sentences"]
+            else []
+        ),
         f"F1             A {one:.2f}, B {two:.2f}",
     ]
     if "why_not" in found:
@@ -310,7 +336,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    wide = max(9, *(len(row["name"]) for row in rows))
+    wide = 1 + max(9, *(len(row["name"]) for row in rows))
     heads = ("gold", "A", "B", "B − A", "95 % interval", "p")
     widths = (6, 7, 7, 8, 18, 10)
     cells: list[tuple[str, ...]] = [heads]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.options import JSON, print_json
 from zoo.errors import ConfigError, near
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 @click.command("contract")
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option("--all", "everything", is_flag=True, help="Check every built-in part.")
-def command(targets: tuple[str, ...], everything: bool) -> int:
+@JSON
+def command(targets: tuple[str, ...], everything: bool, as_json: bool) -> int:
     """Check that parts keep the contract of their kind.
 
     TARGET is a plug-in file (gate.py), the name of an installed plug-in's entry point, or the
@@ -35,33 +37,44 @@ def command(targets: tuple[str, ...], everything: bool) -> int:
         raise click.UsageError("name a plug-in file, an installed plug-in or a part, or use --all")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports the hub's client
     counts = {"passed": 0, "failed": 0, "skipped": 0}
+    parts: list[dict[str, Any]] = []
     for label, found in _wanted(targets, everything):
         if isinstance(found, str):
             counts["failed"] += 1
-            click.echo(f"{label}{found}")
+            lines, facts = [f"{label}{found}"], {"state": "failed", "faults": [found]}
         else:
-            _examine(label, *found, counts)
-    click.echo(", ".join(f"{n} {word}" for word, n in counts.items() if n))
+            lines, facts = _examine(label, *found, counts)
+        parts.append({"plugin": label.removesuffix(": ") or None, **facts})
+        for line in () if as_json else lines:
+            click.echo(line)
+    if as_json:
+        print_json({"parts": parts, **counts})
+    else:
+        click.echo(", ".join(f"{n} {word}" for word, n in counts.items() if n))
     return 1 if counts["failed"] else 0
 
 
-def _examine(label: str, kind: str, cls: type, counts: dict[str, int]) -> None:
-    """Run one part's contract and print what came of it."""
+def _examine(
+    label: str, kind: str, cls: type, counts: dict[str, int]
+) -> tuple[list[str], dict[str, Any]]:
+    """Run one part's contract; what came of it, as lines and as facts."""
     from zoo.contracts.check import examine
 
     report = examine(kind, cls)
     head = f"{label}{kind} {report.name}"
-    for fault in report.faults:
-        click.echo(f"{head}: {fault}")
+    lines = [f"{head}: {fault}" for fault in report.faults]
     if report.faults:
-        counts["failed"] += 1
+        state = "failed"
     elif report.passed:
-        counts["passed"] += 1
+        state = "passed"
         more = f"; {len(report.skipped)} of its examples skipped" if report.skipped else ""
-        click.echo(f"{head}: passed, {report.checks} checks{more}")
+        lines = [f"{head}: passed, {report.checks} checks{more}"]
     else:
-        counts["skipped"] += 1
-        click.echo(f"{head}: skipped: {report.skipped[0]}")
+        state = "skipped"
+        lines = [f"{head}: skipped: {report.skipped[0]}"]
+    counts[state] += 1
+    facts = {"kind": kind, "name": report.name, "state": state, "checks": report.checks}
+    return lines, {**facts, "faults": list(report.faults), "skipped": list(report.skipped)}
 
 
 def _wanted(

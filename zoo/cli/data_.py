@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.import_ import command as import_
-from zoo.cli.options import Source, source
+from zoo.cli.options import JSON, Source, print_json, source
 from zoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ command.add_command(import_)
 
 
 @command.command("list")
+@JSON
 @source(as_option=True)
-def list_(source: Source) -> None:
+def list_(as_json: bool, source: Source) -> None:
     """List the datasets: reader, path, and what is there.
 
     A dataset that is absent or broken is listed with the reason; the exit code is 0.
@@ -39,7 +40,7 @@ def list_(source: Source) -> None:
     from zoo.data.reading import read_data
 
     config, root = source.load("datasets"), source.root
-    rows = []
+    rows: list[tuple[str, str, str, str]] = []
     for name, part in config.datasets.items():
         state = _absent(part, root)
         if state is None:
@@ -48,6 +49,13 @@ def list_(source: Source) -> None:
             except (ConfigError, DataError) as error:
                 state = f"broken: {'; '.join(error.problems)}"
         rows.append((name, part.name, str(part.settings.get("path") or "-"), state))
+    if as_json:
+        print_json({
+            "datasets": [
+                dict(zip(("name", "reader", "path", "state"), row, strict=True)) for row in rows
+            ]
+        })  # fmt: skip
+        return
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for *cells, state in rows:
         padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
@@ -56,7 +64,7 @@ def list_(source: Source) -> None:
 
 @command.command("stats")
 @NAMES
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @source(as_option=True)
 def stats_(
     names: tuple[str, ...],
@@ -68,8 +76,6 @@ def stats_(
     By default all that are there; those that are not are named. Every picture is really decoded.
     Where a dataset has tags, its entities are counted under the other reading of tags too.
     """
-    import json
-
     config, root = source.load("datasets"), source.root
     counted: dict[str, dict[str, Any]] = {}
 
@@ -80,17 +86,18 @@ def stats_(
 
     absent = _visit(config, names, root, show)
     if as_json:
-        report = {"datasets": counted, "absent": absent}
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json({"datasets": counted, "absent": absent})
     else:
         _echo_absent(absent)
 
 
 @command.command("check")
 @NAMES
+@JSON
 @source(as_option=True)
 def check_(
     names: tuple[str, ...],
+    as_json: bool,
     source: Source,
 ) -> None:
     """Report what is unusual about datasets, one line per finding.
@@ -102,17 +109,23 @@ def check_(
     from zoo.data.check import check
 
     config, root = source.load("datasets"), source.root
+    found = dict[str, list[str]]()
 
     def show(name: str, part: PartSpec, splits: Splits) -> None:
-        for finding in [*check(splits), *_readings(part, root)] or ["nothing odd"]:
+        found[name] = [*check(splits), *_readings(part, root)]
+        for finding in () if as_json else found[name] or ["nothing odd"]:
             click.echo(f"{name}: {finding}")
 
-    _echo_absent(_visit(config, names, root, show))
+    absent = _visit(config, names, root, show)
+    if as_json:
+        print_json({"datasets": found, "absent": absent})
+    else:
+        _echo_absent(absent)
 
 
 @command.command("overlap")
 @NAMES
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.option(
     "--similar",
     type=click.FloatRange(0, 1, min_open=True),
@@ -134,8 +147,6 @@ def overlap_(
     and digits alone, in one case), and as near-duplicates that are neither. Of two splits, the
     posts of the one that is nearer to the test are counted.
     """
-    import json
-
     from zoo.data.overlap import SIMILAR, overlaps
 
     config, root = source.load("datasets"), source.root
@@ -147,8 +158,7 @@ def overlap_(
     absent = _visit(config, names, root, keep)
     counts = overlaps(found, None if exact else similar or SIMILAR)
     if as_json:
-        report = {"overlaps": [asdict(each) for each in counts], "absent": absent}
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json({"overlaps": [asdict(each) for each in counts], "absent": absent})
         return
     rows = [("posts", "of", "also in", "by id", "by text", "similar", "example")]
     for each in counts:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import click
 from rich.console import Console
 
 from zoo.cli.options import Execution
@@ -18,6 +19,7 @@ from zoo.errors import ConfigError, ZooError
 from zoo.files import sweep
 from zoo.results.overlaps import write_posts
 from zoo.results.store import Store
+from zoo.runs.costs import Costs, stored_seconds
 from zoo.runs.datasets import Dataset, check_pictures, key_of, load_dataset
 from zoo.runs.environment import cache_folder
 from zoo.runs.job import Job, pending
@@ -55,17 +57,19 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
 
     say_notes(todo, console)
     check_pictures({id(job.data): job.data for job in todo}.values())
-    check(todo)
+    weights = check(todo)
     for data in {job.data.fingerprint: job.data for job in todo}.values():
         write_posts(store.root, data.fingerprint, data.splits)
-    epochs = sum(job.plan.recipe.epochs for job in todo)
     chosen = engine(todo, execution.workers, execution.engine)
-    with ConsoleReport(console, len(todo), epochs) as report:
+    costs = Costs(todo, weights, stored_seconds(todo, store))
+    with ConsoleReport(console, todo, costs, getattr(chosen, "workers", 1)) as report:
         failed = chosen.execute(todo, store, report, rerun)
     if failed:
-        console.print(
-            f"{failed} of {counted(len(todo), 'run', 'runs')} failed; see above", highlight=False
-        )
+        said = f"{failed} of {counted(len(todo), 'run', 'runs')} failed; see above"
+        if console.quiet:
+            click.echo(said, err=True)
+        else:
+            console.print(said, highlight=False)
     if execution.whole:
         failed += add_models(jobs, store, console)
     return failed
@@ -102,7 +106,8 @@ def choose_suite(
     }
     samples = [sample for data in read.values() for sample in data.splits["train"]]
     sees = ("picture", "caption")
-    chosen = add_suite(config, {e for e in sees if any(s.get(e) is not None for s in samples)})
+    there = {e for e in sees if any(s.get(e) is not None for s in samples)}
+    chosen = add_suite(config, there, len(samples))
     console.print(chosen, highlight=False, markup=False, soft_wrap=True)
     return read
 

@@ -54,7 +54,7 @@ def command(
     from zoo.importers.convert import convert, write
     from zoo.importers.documents import Conversion
 
-    shares = _shares(split) if split else None
+    shares = _shares(split) if split is not None else None
     if images is not None and not images.is_dir():
         raise ConfigError(f"--images {images}: no such folder")
     names = [name.strip() for name in tag_names.split(",")] if tag_names else None

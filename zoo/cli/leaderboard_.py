@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import click
 
-from zoo.cli.options import PLUGIN, many
+from zoo.cli.options import JSON, PLUGIN, many
 
 
 @click.command("leaderboard")
@@ -27,6 +28,11 @@ from zoo.cli.options import PLUGIN, many
     help="With arms of ablations and other variants that have overrides, in the files too. "
     "(On data where there is nothing else, they are always shown.)",
 )
+@click.option(
+    "--reported",
+    is_flag=True,
+    help="Show the numbers that papers report, in tables of their own, and write reported.*.",
+)
 @click.option("--details", is_flag=True, help="Show all columns.")
 @click.option(
     "--svg",
@@ -34,13 +40,16 @@ from zoo.cli.options import PLUGIN, many
     type=click.Path(path_type=Path),
     help="Write what is shown to an SVG picture, too.",
 )
+@JSON
 @PLUGIN
 def command(
     results: Path,
     datasets: tuple[str, ...],
     all_variants: bool,
+    reported: bool,
     details: bool,
     svg: Path | None,
+    as_json: bool,
     plugins: tuple[Path, ...],
 ) -> None:
     """Rebuild leaderboard.{md,csv,tex,json} from the stored runs, and show them.
@@ -55,8 +64,12 @@ def command(
     from zoo.registry import load_plugin_file, load_plugins
     from zoo.results.leaderboard import leaderboard
     from zoo.results.overlaps import with_overlaps
+    from zoo.results.reported import datasets as papers_on
+    from zoo.results.reported import reported as reported_tables
+    from zoo.results.statistics import Statistics
     from zoo.results.store import Store
-    from zoo.results.writers import render, write
+    from zoo.results.terminal import render
+    from zoo.results.writers import to_json, write
 
     load_plugins()
     for plugin in plugins:
@@ -64,18 +77,29 @@ def command(
     store = Store(results)
     store.clean()
     runs = store.load_runs()
-    if not runs:
+    if not runs and not reported:
         raise DataError(f"{results}: no stored runs; `zoo run registry.yaml` makes some")
     known = {run.record.dataset for run in runs}
+    papers = papers_on() if reported else []
+    known |= set(papers)
     for name in datasets:
         if name not in known:
             raise DataError(f"--dataset {name}: no stored run on it{near(name, known)}")
-    tables = with_overlaps(leaderboard(runs, all_variants), store.root)
-    write(tables, results)
+    statistics = Statistics(results)
+    tables = with_overlaps(leaderboard(runs, all_variants, statistics), store.root)
+    statistics.save()
+    if tables:
+        write(tables, results)
+    if reported:
+        tables += reported_tables(papers)
+        write(reported_tables(papers), results, "reported")
     console = make_console(record=svg is not None)
-    for table in tables:
-        if not datasets or table.facts["dataset"] in datasets:
-            console.print(render(table, details))
+    chosen = [t for t in tables if not datasets or t.facts["dataset"] in datasets]
+    if as_json:
+        console.file = io.StringIO()  # drawn all the same where a picture is wanted
+        click.echo(to_json(chosen), nl=False)
+    for table in chosen:
+        console.print(render(table, details))
     if svg is not None:
         # without web fonts: a picture in a README must not load anything
         drawn = console.export_svg(title="zoo leaderboard")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import click
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from zoo.config.config import Config
     from zoo.results.store import Store
     from zoo.runs.job import KeepWeights, Rerun
@@ -50,6 +53,22 @@ RESULTS = click.option(
     type=click.Path(path_type=Path),
     help="Where runs and tables go (default: results/ beside the YAML file).",
 )
+
+
+def _check_margin(context: click.Context, option: click.Parameter, value: float) -> float:
+    if not 0 < value <= 100:  # not a number, for one
+        raise click.BadParameter("a number of F1 points, above 0 and at most 100", context, option)
+    return value
+
+
+MARGIN = click.option(
+    "--margin",
+    default=0.5,
+    show_default=True,
+    type=float,
+    callback=_check_margin,
+    help="A difference within ± this many F1 points counts as none.",
+)
 _JOBS = click.option(
     "--jobs",
     "workers",
@@ -85,6 +104,15 @@ _WHOLE = click.option(
     is_flag=True,
     help="Store copies of the pretrained models that runs refer to with them, so that they predict "
     "without a hub.",
+)
+_QUIET = click.option(
+    "--quiet", "-q", is_flag=True, help="Say nothing while it goes: only results and failures."
+)
+JSON = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON on standard output; all else goes to standard error.",
 )
 _REGISTRY = click.argument("registry", default="registry.yaml", type=click.Path(path_type=Path))
 _REGISTRY_OPTION = click.option(
@@ -137,6 +165,14 @@ class Execution:
     results: Path | None
     keep_weights: KeepWeights = "best"
     whole: bool = False
+    quiet: bool = False
+    as_json: bool = False
+
+    def console(self) -> Console:
+        """Where is said what goes on; results are printed elsewhere, on standard output."""
+        from zoo.cli.report import make_console
+
+        return make_console(stderr=self.as_json, quiet=self.quiet)
 
     def store(self, registry: Path) -> Store:
         """Where runs and tables go. Raises ConfigError where nothing can be written."""
@@ -149,6 +185,23 @@ class Execution:
         return Store(root)
 
 
+def print_json(value: Any) -> None:
+    """Print a value as JSON (``null`` for what is no number), for ``--json``."""
+    import json
+
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    # lone surrogates, which UTF-8 can't hold, as escapes, which JSON reads back
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 def source(as_option: bool = False) -> Callable[[F], F]:
     """Give a command its registry (an argument, or ``--registry``), ``-o``, ``--plugin`` and
     ``--data``, handed over as one ``source``."""
@@ -158,7 +211,7 @@ def source(as_option: bool = False) -> Callable[[F], F]:
 
 def execution() -> Callable[[F], F]:
     """Give a command the options of making runs, handed over as one ``execution``."""
-    options = (_DRY_RUN, _RERUN, _JOBS, _ENGINE, RESULTS, _KEEP_WEIGHTS, _WHOLE)
+    options = (_DRY_RUN, _RERUN, _JOBS, _ENGINE, RESULTS, _KEEP_WEIGHTS, _WHOLE, _QUIET, JSON)
     return _bundle("execution", Execution, *options)
 
 

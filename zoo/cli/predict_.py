@@ -13,7 +13,7 @@ from zoo.cli.options import PLUGIN
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zoo.model.inputs import Format, Post, Tally
+    from zoo.model.inputs import Format, Post, Source
     from zoo.model.model import Model
     from zoo.model.outputs import Output
 
@@ -32,6 +32,12 @@ FILE = click.Path(path_type=Path)
     type=FILE,
     help="The folder of the pictures: by the field `image` of JSONL, the IMGID of columns, or the "
     "number of a line of text.",
+)
+@click.option(
+    "--captions",
+    metavar="FILE",
+    type=FILE,
+    help="Captions by the id of a post (its IMGID, or the number of a line of text).",
 )
 @click.option(
     "--format",
@@ -64,6 +70,7 @@ def command(
     image: Path | None,
     caption: str | None,
     images: Path | None,
+    captions: Path | None,
     kind: Format | None,
     output: Output | None,
     out: Path | None,
@@ -82,6 +89,8 @@ def command(
     """
     if (input is None) == (text is None):
         raise click.UsageError("give either INPUT or --text")
+    if text is not None and (images is not None or captions is not None):
+        raise click.UsageError("--images and --captions belong to a file; give --image, --caption")
     if text is None and (image is not None or caption is not None):
         raise click.UsageError("--image and --caption belong to --text; for a file give --images")
     from zoo.model.inputs import STDIN, Source, of_text, picture_of
@@ -89,6 +98,10 @@ def command(
 
     if input is not None and input != STDIN and not Path(input).exists():
         raise ConfigError(f"{input}: no such file; for one sentence give --text")
+    if out is not None and out.is_dir():
+        raise ConfigError(f"--out {out}: a folder; name a file")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ConfigError(f"--out {out}: no folder {out.parent}; make it first")
     load_plugins()
     for plugin in plugins:
         load_plugin_file(plugin)
@@ -100,11 +113,11 @@ def command(
         posts = [one]
     else:
         assert input is not None, "checked above"
-        posts = source = Source(input, images, kind)
+        posts = source = Source(input, images, kind, captions)
     model = _model(run, results, allow_changed)
     write(model, posts, output or "text", out, input or "a sentence")
     if source is not None:
-        _notes(model, source.tally)
+        _notes(model, source)
 
 
 def write(
@@ -145,17 +158,25 @@ def _model(name: str, results: Path, allow_changed: bool) -> Model:
     return Model.from_pretrained(name, allow_changed=allow_changed)
 
 
-def _notes(model: Model, tally: Tally) -> None:
+def _notes(model: Model, source: Source) -> None:
     """Say what the model reads and the posts did not have."""
+    tally = source.tally
+    if not tally.posts:
+        name = "standard input" if source.path == "-" else source.path
+        click.echo(f"zoo: {name} holds no sentence", err=True)
     if tally.absent:
         click.echo(
             f"zoo: {tally.absent} of {tally.posts} posts name a picture that is not there (the "
             f"first: {tally.first}); they were read without one",
             err=True,
         )
+    hints = {
+        "picture": "" if source.images else "; give --images DIR",
+        "caption": "" if source.captions else "; give --captions FILE",
+    }
     for name in model.sees:
         if name != "words" and name not in tally.had and tally.posts:
-            hint = "; give --images DIR" if name == "picture" else ""
+            hint = hints.get(name, "")
             click.echo(
                 f"zoo: the model reads a {name}, and none of the {tally.posts} posts has one{hint}",
                 err=True,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import Execution, Source, execution, many, seeds, source
+from zoo.cli.options import Execution, Source, execution, many, print_json, seeds, source
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.results.store import Store
     from zoo.runs.datasets import Dataset
-    from zoo.runs.job import Job, Rerun
+    from zoo.runs.job import Job
 
 
 @click.command("run")
@@ -37,7 +37,7 @@ def command(
     from zoo.cli.execute import choose_suite
     from zoo.cli.report import make_console
 
-    console = make_console()
+    console = execution.console()
     config = source.load()
     known = choose_suite(config, suite, source.root, console)
     plans = config.plan(suite, systems, datasets, seeds)
@@ -54,31 +54,46 @@ def command(
         plans = with_tuned_rates(plans, loaded, store.root)
     jobs = make_jobs(plans, loaded)
     if execution.dry_run:
-        return try_out(jobs, store, console, execution.rerun)
+        return try_out(jobs, store, execution)
     failed = carry_out(jobs, store, console, execution)
 
     from zoo.results.leaderboard import leaderboard
     from zoo.results.overlaps import with_overlaps
-    from zoo.results.writers import render, write
+    from zoo.results.statistics import Statistics
+    from zoo.results.terminal import render
+    from zoo.results.writers import to_json, write
 
-    shown = leaderboard(store.load_runs(filter(store.complete, jobs)), all=True)
-    for table in with_overlaps(shown, store.root):
-        console.print(render(table))
+    statistics = Statistics(store.root)
+    made = store.load_runs(filter(store.complete, jobs))
+    shown = with_overlaps(leaderboard(made, all=True, statistics=statistics), store.root)
+    if execution.as_json:
+        click.echo(to_json(shown), nl=False)
+    else:
+        out = make_console()
+        for table in shown:
+            out.print(render(table))
     stored = store.load_runs()
     if stored:
-        write(with_overlaps(leaderboard(stored), store.root), store.root)
+        tables = leaderboard(stored, statistics=statistics)
+        write(with_overlaps(tables, store.root), store.root)
+        statistics.save()
         where = f"{store.root}/leaderboard.{{md,csv,tex,json}}"
         console.print(f"all stored runs: {where}", highlight=False, markup=False, soft_wrap=True)
     return 1 if failed else 0
 
 
-def try_out(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> int:
+def try_out(jobs: list[Job], store: Store, execution: Execution) -> int:
     """``--dry-run``: the first sample of each dataset, one step of each system, the cost."""
+    from dataclasses import asdict
+
     from zoo.cli.execute import say_notes
+    from zoo.cli.report import duration, make_console
     from zoo.data.findings import counted
     from zoo.runs.datasets import check_pictures
     from zoo.runs.job import pending, variants
     from zoo.runs.rehearsal import rehearse
+
+    console = make_console(stderr=execution.as_json)
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -87,10 +102,12 @@ def try_out(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> in
         show_sample(data, console)
     say_notes(jobs, console)
     check_pictures({id(job.data): job.data for job in jobs}.values())
-    todo = pending(jobs, store, rerun)
+    todo = pending(jobs, store, execution.rerun)
     seconds, size = 0.0, 0
+    tried = []
     for job in variants(jobs):
         found = rehearse(job)
+        tried.append({"system": job.system, "dataset": job.dataset, **asdict(found)})
         terms = ", ".join(f"{name} {value:.4f}" for name, value in found.losses.items())
         say(
             f"{job.system} on {job.dataset}: one batch of {found.samples} passes; {terms}; "
@@ -102,25 +119,19 @@ def try_out(jobs: list[Job], store: Store, console: Console, rerun: Rerun) -> in
         seconds, size = seconds + runs * found.seconds, size + runs * found.size
     say(f"would run {len(todo)} of {counted(len(jobs), 'run', 'runs')}:")
     for job in todo:
-        epochs = job.plan.recipe.epochs
-        say(f"  {job.system} on {job.dataset}, seed {job.seed}, at most {epochs} epochs")
+        say(f"  {job.system} on {job.dataset}, seed {job.seed}, at most {job.epochs} epochs")
     if todo:
         say(
             f"about {duration(seconds)} of computing (one step of each system, multiplied; "
             f"several runs at once take less) and {size / 1e6:,.0f} MB of weights"
         )
+    if execution.as_json:
+        would_run = [
+            {"system": job.system, "dataset": job.dataset, "seed": job.seed, "epochs": job.epochs}
+            for job in todo
+        ]
+        print_json({"systems": tried, "would_run": would_run, "seconds": seconds, "bytes": size})
     return 0
-
-
-def duration(seconds: float) -> str:
-    """In the unit that a reader would choose: ``40 seconds``, ``3 minutes``, ``2.5 hours``."""
-    if seconds < 100:
-        amount, unit = f"{max(1, round(seconds))}", "second"
-    elif seconds < 100 * 60:
-        amount, unit = f"{round(seconds / 60)}", "minute"
-    else:
-        amount, unit = f"{seconds / 3600:.1f}", "hour"
-    return f"{amount} {unit}{'' if amount == '1' else 's'}"
 
 
 def show_sample(data: Dataset, console: Console) -> None:

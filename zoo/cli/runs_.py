@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zoo.cli.options import PLUGIN, many
+from zoo.cli.options import JSON, PLUGIN, many, print_json
 from zoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def filters(function: F) -> F:
 
 @click.group("runs", invoke_without_command=True)
 @filters
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.pass_context
 def command(context: click.Context, /, as_json: bool, results: Path | None, **wanted: Any) -> None:
     """List the stored runs: system, dataset, seed, id, variant, overrides, state and size.
@@ -55,9 +55,7 @@ def command(context: click.Context, /, as_json: bool, results: Path | None, **wa
         return
     found = _choose(_root(results), (), **wanted)
     if as_json:
-        import json
-
-        click.echo(json.dumps({"runs": [_facts(e) for e in found]}, indent=2, ensure_ascii=False))
+        print_json({"runs": [_facts(e) for e in found]})
         return
     _print(found)
 

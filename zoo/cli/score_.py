@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from zoo.cli.options import PLUGIN
+from zoo.cli.options import JSON, PLUGIN, print_json
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ FILE = click.Path(path_type=Path)
     metavar="FROM=TO",
     help="Rename an entity type in both files, as a dataset's `labels` do. Repeatable.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @PLUGIN
 def command(
     gold: Path,
@@ -65,9 +65,7 @@ def command(
     wanted, found, languages = paired(gold, pred, tags)
     scores = score(_renamed(wanted, names), _renamed(found, names), languages)
     if as_json:
-        import json
-
-        click.echo(json.dumps(scores.as_dict(), indent=2, ensure_ascii=False))
+        print_json(scores.as_dict())
     else:
         _print(scores)
 

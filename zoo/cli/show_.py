@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo import registry
-from zoo.cli.options import Source, source
+from zoo.cli.options import JSON, Source, print_json, source
 from zoo.errors import ConfigError, DataError, plain
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @click.argument("name")
 @source(as_option=True)
 @click.option("--backbone", metavar="NAME", help="Encoders to use (default: the first suite's).")
-def command(name: str, backbone: str | None, source: Source) -> None:
+@JSON
+def command(name: str, backbone: str | None, as_json: bool, source: Source) -> None:
     """Show a system (diagram, citations, deviations, resolved YAML, parts, parameters), or a part
     and its settings."""
     import inspect
@@ -38,6 +39,9 @@ def command(name: str, backbone: str | None, source: Source) -> None:
         if not kinds:
             known = [*config.systems, *(n for kind in registry.KINDS for n in registry.names(kind))]
             raise ConfigError(f"unknown system or part `{name}`{near(name, known)}")
+        if as_json:
+            print_json({"parts": [part_facts(kind, name) for kind in kinds]})
+            return
         for kind in kinds:
             show_part(kind, name)
         return
@@ -45,16 +49,26 @@ def command(name: str, backbone: str | None, source: Source) -> None:
     if backbone not in config.backbones:
         raise ConfigError(f"--backbone {backbone}: unknown{near(backbone, config.backbones)}")
     spec = config.spec(name, backbone)
+    system, dataset = _built(config, spec, source.root)
+    if as_json:
+        facts = {"name": name, "backbone": backbone, "description": spec.description}
+        counts = None
+        if not isinstance(system, ConfigError):
+            counts = {"vocabulary": dataset, "slots": _counts(system)}
+        print_json({
+            **facts, "cites": list(spec.cites), "system": spec.resolved(), "parameters": counts
+        })  # fmt: skip
+        return
     click.echo(f"{name}, backbone {backbone}")
     if spec.description:
         click.echo(spec.description)
-    system, dataset = _built(config, spec, source.root)
     sizes = Sizes() if isinstance(system, ConfigError) else measure(system)
     click.echo("\n" + "\n".join(draw(spec, sizes)))
     if spec.cites:
         click.echo(f"\ncites: {', '.join(spec.cites)}")
         for key in spec.cites:
             click.echo(_filled(reference(key), "    ", "    "))
+    _reported(name)
     _deviations(config, name)
     click.echo(f"\n{dump(spec.resolved())}")
     for slot, part in spec.parts:
@@ -63,6 +77,30 @@ def command(name: str, backbone: str | None, source: Source) -> None:
             click.echo(f"{slot}: {each.name} ({each.cls.__module__}.{each.cls.__name__})")
             click.echo(f"    {summary}\n")
     _parameters(system, dataset)
+
+
+def part_facts(kind: str, name: str) -> dict[str, Any]:
+    """A part as plain data: what it is for, and its settings."""
+    import inspect
+
+    from zoo.schema import keywords
+
+    cls = registry.resolve(kind, name)
+    text, _, _ = plain(inspect.cleandoc(cls.__doc__ or "")).partition("\nArgs:\n")
+    settings = {
+        key: {"type": _type(hint), "required": True}
+        if default is ...
+        else {"type": _type(hint), "required": False, "default": _plain_value(default)}
+        for key, (hint, default) in keywords(cls).items()
+    }
+    where = f"{cls.__module__}.{cls.__name__}"
+    return {
+        "kind": kind, "name": name, "class": where, "text": text.strip(), "settings": settings
+    }  # fmt: skip
+
+
+def _plain_value(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | list | dict | None) else repr(value)
 
 
 def show_part(kind: str, name: str) -> None:
@@ -139,6 +177,21 @@ def _built(config: Config, spec: SystemSpec, root: Path) -> tuple[System | Confi
         return error, dataset
 
 
+def _reported(name: str) -> None:
+    """The numbers that papers report of the system, with what is known to be wrong with them."""
+    from zoo.results.reported import of_system
+
+    found = of_system(name)
+    if found:
+        click.echo("\nreported by papers, with other encoders and budgets than the zoo's:")
+    for dataset, rows in found.items():
+        for row in rows:
+            said = row.facts
+            more = [said["text_encoder"], said["mark"], said["source"]]
+            told = "; ".join(str(each) for each in more if each)
+            click.echo(_filled(f"{dataset}: F1 {said['f1']:.2f} ({told})", "    ", "      "))
+
+
 def _deviations(config: Config, name: str) -> None:
     """Where the system departs from what was published, as its page says."""
     from zoo.config.config import shipped_page
@@ -174,13 +227,21 @@ def _cells(row: str) -> str:
 
 
 def _parameters(system: System | ConfigError, dataset: str) -> None:
-    """Count the parameters of the system that was built."""
+    """Tell the parameters of the system that was built."""
     if isinstance(system, ConfigError):
         click.echo(f"parameters: not counted, as it can't be built here: {system}")
         return
     click.echo(f"parameters (with the vocabulary of {dataset}), trained / total:")
+    for slot, count in _counts(system).items():
+        click.echo(f"    {slot:<10} {count['trained']:>13,} / {count['total']:>13,}")
+
+
+def _counts(system: System) -> dict[str, dict[str, int]]:
+    """The parameters of a system by slot, and of ``all``: ``trained`` and ``total``."""
+    slots = {}
     for slot, module in [*system.named_children(), ("all", system)]:
         counts = [(p.numel(), p.requires_grad) for p in module.parameters()]
         trained, total = sum(n for n, on in counts if on), sum(n for n, _ in counts)
         if total:
-            click.echo(f"    {slot:<10} {trained:>13,} / {total:>13,}")
+            slots[slot] = {"trained": trained, "total": total}
+    return slots

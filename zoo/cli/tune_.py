@@ -56,14 +56,15 @@ def command(
     from zoo.cli.execute import carry_out, choose_suite
     from zoo.cli.report import make_console
 
-    console = make_console()
+    console = execution.console()
     config = source.load()
     choose_suite(config, suite, source.root, console)
     plans = config.plan(suite, systems, datasets)
 
     from zoo.errors import ConfigError
     from zoo.results.store import Store
-    from zoo.results.writers import render, write
+    from zoo.results.terminal import render
+    from zoo.results.writers import to_json, write
     from zoo.runs import tuning
     from zoo.runs.datasets import dataset_key, load_datasets
     from zoo.runs.job import make_jobs
@@ -81,7 +82,7 @@ def command(
     if execution.dry_run:
         from zoo.cli.run_ import try_out
 
-        return try_out(jobs, store, console, execution.rerun)
+        return try_out(jobs, store, execution)
     failed = carry_out(jobs, store, console, execution)
     choices, count = [], len(budget.factors)
     for i, plan in enumerate(tuning.unique(plans)):
@@ -97,10 +98,14 @@ def command(
     if choices:
         tables = tables_of(choices)
         write(tables, store.root, "tuning", "Learning rates, chosen on dev")
-        for table in tables:
-            console.print(render(table))
+        if not execution.as_json:
+            out = make_console()
+            for table in tables:
+                out.print(render(table))
         where = f"{store.root}/tuning.{{md,csv,tex,json}}, {store.root}/chosen/"
         console.print(where, highlight=False, markup=False, soft_wrap=True)
+    if execution.as_json:
+        click.echo(to_json(tables_of(choices)), nl=False)
     return 1 if failed else 0
 
 

@@ -53,7 +53,7 @@ def controls(root: Node, spec: SystemSpec, at: Place) -> dict[str, Changes]:
                 ),
             )
             for view, part in spec.views.items()
-            for (sees,) in [part.cls.sees_of(part.settings)]  # type: ignore[attr-defined]
+            for (sees, *_) in [part.cls.sees_of(part.settings)]  # type: ignore[attr-defined]
         ]
     if not found:
         raise ConfigError(

@@ -13,15 +13,19 @@ from zoo.yaml import load
 
 TEXT_ONLY = ("bert-crf", "bert-span")
 MULTIMODAL = ("bert-crf-attention", "2m-ner", "smner")
+SMALL = 1000
+"""Training sentences below which the recipe is the one for small data."""
+
 BACKBONES = {"caption": "minilm", "picture": "pixels", "": "minilm"}
 """By what the systems see; captions first, since the pictures' encoders are not trained."""
 
 
-def add_suite(config: Config, sees: Collection[str]) -> str:
+def add_suite(config: Config, sees: Collection[str], sentences: int) -> str:
     """Put a suite before the others, named after the file.
 
     Args:
         sees: what the training samples of every dataset have: ``picture``, ``caption``.
+        sentences: to train on, in all datasets.
 
     Returns:
         What was chosen, in a sentence.
@@ -43,7 +47,7 @@ def add_suite(config: Config, sees: Collection[str]) -> str:
         datasets=list(config.own),
         seeds=[1, 2, 3],
         backbone=backbone,
-        recipe="minilm",
+        recipe="minilm-small" if sentences < SMALL else "minilm",
         description="",
     )
     config.suites = {name: suite, **config.suites}

@@ -18,12 +18,12 @@ from zoo.data.files import (
     dataset_folder,
     map_types,
     split_files,
-    uncollected,
 )
 from zoo.data.findings import Tally
 from zoo.data.pictures import PictureFolder
 from zoo.data.splitting import completed
 from zoo.errors import ConfigError, DataError, near
+from zoo.files import uncollected
 from zoo.registry import register
 from zoo.tags import Reading, read_tags, scheme_of
 from zoo.types import Entity, Sample, Splits

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -141,19 +139,6 @@ class Lines:
             yield from text[start:end].split("\n")
             start = end + 1
         yield from text[start:].split("\n")
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Without the search for cycles, which takes half of the time where millions of objects are
-    made that have none."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def text_of(file: Path) -> str:

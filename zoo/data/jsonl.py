@@ -21,7 +21,6 @@ from zoo.data.files import (
     map_types,
     split_files,
     text_of,
-    uncollected,
 )
 from zoo.data.findings import Notice, Tally, ignore
 from zoo.data.pictures import PictureFolder
@@ -29,6 +28,7 @@ from zoo.data.records import own_form, span_of
 from zoo.data.splitting import completed
 from zoo.data.text import split_words
 from zoo.errors import DataError, invisible, near
+from zoo.files import uncollected
 from zoo.registry import register
 from zoo.types import Entity, Picture, Sample, Splits
 

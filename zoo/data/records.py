@@ -96,6 +96,8 @@ def _from_tags(
         raise DataError(
             f"{where}: {len(words)} words and {len(tags)} tags in `{key}`; give each word one"
         )
+    if names and all(isinstance(tag, str) and tag.isdecimal() for tag in tags):
+        tags = [int(tag) for tag in tags]
     numbers = [tag for tag in tags if isinstance(tag, int)]
     if numbers and not names:
         raise DataError(

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from zoo.data.files import SPLITS, WHOLE
-from zoo.data.findings import Tally
+from zoo.data.findings import Tally, counted
 from zoo.errors import DataError
 from zoo.types import Sample, Splits
 
@@ -47,7 +47,8 @@ def shuffled(
         chosen["train"] += groups[group]
     if not all(chosen[split] for split, most in zip(SPLITS, wanted, strict=False) if most > 0):
         raise DataError(
-            f"{len(samples)} sentences of {len(groups)} posts are too few to be split; add more, "
+            f"{counted(len(samples), 'sentence', 'sentences')} of "
+            f"{counted(len(groups), 'post', 'posts')} are too few to be split; add more, "
             "or give files named train, dev and test"
         )
     return {name: [samples[number] for number in sorted(chosen[name])] for name in SPLITS}

@@ -135,7 +135,7 @@ class SpanClassifier(Decoder):
     def loss(
         self, units: Units, text: Text, gold: Sequence[Sequence[Entity]]
     ) -> Mapping[str, Tensor]:
-        logits: Tensor = self.classifier(units.vectors)
+        logits = self._logits(units)
         labels = self.labels(units, text.mask.shape[1], gold)
         return {"spans": span_loss(logits, labels, units.mask, self.o_weight)}
 
@@ -161,13 +161,16 @@ class SpanClassifier(Decoder):
 
     def log_marginals(self, units: Units, text: Text) -> Tensor:
         """(B, U, 1 + types): log p(class | span), class 0 is O."""
-        logits = self._logits(units)
-        return logits.log_softmax(dim=-1) * units.mask.unsqueeze(-1)
+        return self._logits(units).log_softmax(dim=-1) * units.mask.unsqueeze(-1)
 
     def _logits(self, units: Units) -> Tensor:
+        """(B, U, 1 + types), 0 on padding, for which nothing is computed."""
+        real = units.mask.flatten().nonzero().squeeze(1)
+        logits: Tensor = self.classifier(units.vectors.flatten(0, 1).index_select(0, real))
         # in the weights' precision: in half of it, sure candidates would all be equally probable
-        logits: Tensor = self.classifier(units.vectors)
-        return logits.to(self.projection.weight.dtype)
+        logits = logits.to(self.projection.weight.dtype)
+        spread = logits.new_zeros(units.mask.numel(), logits.shape[1])
+        return spread.index_copy(0, real, logits).view(*units.mask.shape, -1)
 
     @torch.no_grad()
     def decode(self, units: Units, text: Text) -> list[list[ScoredEntity]]:

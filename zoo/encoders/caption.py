@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
+from torch import nn
 
 from zoo.encoders.pictures import place
 from zoo.errors import ConfigError
@@ -51,6 +52,9 @@ class Caption(ImageEncoder):
 
     def alike(self, row: Any | None) -> Hashable | None:
         return None if row is None else self.encoder.alike(row)
+
+    def lookups(self, row: Any | None) -> Mapping[nn.Module, Collection[int]]:
+        return {} if row is None else self.encoder.lookups(row)
 
     def collate(self, rows: Sequence[Any | None]) -> Inputs:
         """``present`` (B,) beside the inputs of the captions that are there."""

@@ -49,7 +49,7 @@ class Kept:
         self._fingerprint: str | None = None
         self._features: tuple[str, Features] | None = None
         self._missing: dict[bytes, Sample] = {}
-        self._asked: set[bytes] = set()
+        self._asked: dict[bytes, Sample] = {}
 
     @property
     def features(self) -> Features:
@@ -68,7 +68,7 @@ class Kept:
 
     def ask(self, key: bytes, sample: Sample, alone: Asked | None = None) -> Asked:
         """Note that a sample's features will be read."""
-        self._asked.add(key)
+        self._asked[key] = sample
         if key not in self.features:
             self._missing[key] = sample
         return Asked(key, sample, alone)
@@ -125,6 +125,7 @@ class Kept:
 
     def digest(self) -> str:
         """SHA-256 over the features of all samples that were asked for."""
+        self._missing |= {k: v for k, v in self._asked.items() if k not in self.features}
         self.finish()
         found = hashlib.sha256()
         for key in sorted(self._asked):
@@ -183,7 +184,9 @@ class Frozen(ImageEncoder):
         if self.sees == "picture":
             if sample.picture is None:
                 return None
-            return self.kept.ask(bytes.fromhex(sample.picture.digest()), sample)
+            key = bytes.fromhex(sample.picture.digest())
+            beside = self.encoder.beside(sample)
+            return self.kept.ask(key_of(beside, key.hex()) if beside else key, sample)
         row = self.encoder.prepare(sample)  # cheap, and shows what the tokenizer made of it
         return None if row is None else self.kept.ask(key_of(sample.caption, row), sample)
 

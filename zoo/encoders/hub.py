@@ -25,6 +25,7 @@ from zoo.encoders.checkpoint import (
     one_line,
     read_shards,
 )
+from zoo.encoders.offline import OFFLINE, locate_offline
 from zoo.encoders.references import Name, note, stored
 from zoo.encoders.references import commit as chosen_commit
 from zoo.errors import ConfigError, near
@@ -40,11 +41,15 @@ _asked: dict[tuple[str, str, str, str | None], str] = {}
 
 
 def locate(model: str) -> Path | None:
-    """The folder of a local model or of ``minilm``; None for a name on the hub.
+    """The folder of a local model, of ``minilm`` or of a converted one (``OFFLINE``); None for a
+    name on the hub.
 
     Raises:
-        ConfigError: ``minilm`` without its package, or a folder that does not exist.
+        ConfigError: ``minilm`` without its package, a converted model that is not in the cache, or
+            a folder that does not exist.
     """
+    if model in OFFLINE:
+        return locate_offline(model)
     if model == "minilm":
         spec = importlib.util.find_spec(MINILM)
         if spec is None or not spec.submodule_search_locations:
@@ -341,7 +346,11 @@ def _known() -> list[str]:
     from huggingface_hub import constants
 
     cached = Path(constants.HF_HUB_CACHE).glob("models--*")
-    return ["minilm", *(p.name.removeprefix("models--").replace("--", "/") for p in cached)]
+    return [
+        "minilm",
+        *OFFLINE,
+        *(p.name.removeprefix("models--").replace("--", "/") for p in cached),
+    ]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -50,10 +51,17 @@ def fingerprint(encoder: Encoder, *others: type) -> str:
         for module in encoder.modules()
         if isinstance(module, Encoder) or type(module).__module__.startswith("zoo.")
     ]
-    digest.update(sources([*own, *others, place, Picture, Asked]).encode())
+    digest.update(code(frozenset([*own, *others, place, Picture, Asked])).encode())
     digest.update(repr(_versions()).encode())
     digest.update(weights_digest(encoder).encode())
     return digest.hexdigest()
+
+
+@cache
+def code(parts: frozenset[Any]) -> str:
+    """The source of parts as it was when first asked for: what runs does not change when a file
+    does."""
+    return sources(parts)
 
 
 def weights_digest(module: nn.Module) -> str:

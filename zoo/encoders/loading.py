@@ -188,3 +188,26 @@ def _some(keys: Any) -> str:
 
 def _shape(shape: Any) -> str:
     return " x ".join(map(str, shape))
+
+
+def freeze_unreached(module: nn.Module, *outputs: torch.Tensor) -> None:
+    """Take those parameters out of training that none of the outputs depends on.
+
+    A pretrained network may hold heads that nobody asks for. Their weights stay where they are.
+
+    Args:
+        outputs: what the module computed, with gradient.
+    """
+    reached, waiting, seen = set[int](), [each.grad_fn for each in outputs], set[Any]()
+    while waiting:
+        step = waiting.pop()
+        if step is None or step in seen:
+            continue
+        seen.add(step)
+        variable = getattr(step, "variable", None)
+        if variable is not None:
+            reached.add(id(variable))
+        waiting += [each for each, _ in step.next_functions]
+    for parameter in module.parameters():
+        if id(parameter) not in reached:
+            parameter.requires_grad_(False)

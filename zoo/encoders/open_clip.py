@@ -1,4 +1,4 @@
-"""Vision transformers of the open_clip collection: the patches are the regions."""
+"""Vision towers of the open_clip collection: patches, or the cells of a grid, are the regions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.encoders.checkpoint import OPEN_CLIP, Need, digest_file
 from zoo.encoders.hub import digest, fetch
 from zoo.encoders.loading import strict
 from zoo.encoders.pictures import collate_pictures, normalise, read_picture, see
 from zoo.encoders.references import Name, note, stored
+from zoo.encoders.trunks import Trunk
 from zoo.errors import ConfigError, near
 from zoo.parts import ImageEncoder
 from zoo.registry import register
@@ -109,14 +110,12 @@ def get_weights(model: str, pretrained: str, said: Mapping[str, Any], revision: 
 
 
 def build_tower(model: str, pretrained: str | None, revision: str | None = None) -> Any:
-    """open_clip's vision transformer of that name, without the projection into the shared space.
+    """open_clip's vision tower of that name, with all of its weights.
 
     Raises:
-        ConfigError: unknown model or weights, weights that can't be had or don't fit, or no plain
-            transformer.
+        ConfigError: unknown model or weights, or weights that can't be had or don't fit.
     """
     import open_clip
-    from open_clip.transformer import VisionTransformer
 
     said = describe(model, pretrained)
     name, file, quick, look = model, None, False, {}
@@ -138,7 +137,7 @@ def build_tower(model: str, pretrained: str | None, revision: str | None = None)
                 f"trained without; take {model.removesuffix('-quickgelu')}"
             )
     with strict(f"open_clip: {model} ({pretrained or 'no tag'}) can't be loaded"):
-        tower = open_clip.create_model(
+        return open_clip.create_model(
             name,
             pretrained=file,
             weights_only=True,
@@ -147,22 +146,66 @@ def build_tower(model: str, pretrained: str | None, revision: str | None = None)
             force_quick_gelu=quick,
             force_preprocess_cfg=look,
         ).visual
-    if not isinstance(tower, VisionTransformer) or tower.attn_pool is not None:
-        raise ConfigError(
-            f"open_clip: {model} has no plain vision transformer, and so no patches; "
-            "take one like ViT-B-32"
-        )
-    tower.proj = None
-    tower.output_tokens = True
-    return tower
+
+
+class Patches(nn.Module):
+    """open_clip's own vision transformer, without the projection into the shared space."""
+
+    def __init__(self, tower: Any) -> None:
+        super().__init__()
+        tower.proj = None
+        tower.output_tokens = True
+        self.tower = tower
+        self.width: int = tower.ln_post.normalized_shape[0]
+        self.regions: int = tower.grid_size[0] * tower.grid_size[1]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        pooled, patches = self.tower(pixels)
+        return patches, pooled
+
+
+class Grid(nn.Module):
+    """CLIP's ResNet without its attention pooling, which ends in the shared space: the cells of the
+    last grid, and their mean."""
+
+    def __init__(self, tower: Any, size: int) -> None:
+        super().__init__()
+        self.width: int = tower.attnpool.c_proj.in_features
+        self.regions = (size // 32) ** 2
+        tower.attnpool = nn.Identity()
+        self.tower = tower
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        cells = self.tower(pixels).flatten(2).transpose(1, 2)
+        return cells, cells.mean(dim=1)
+
+
+def opened(tower: Any, size: int, model: str) -> Patches | Grid | Trunk:
+    """A tower as regions and a pooled vector. Raises ConfigError for one of another kind."""
+    from open_clip.modified_resnet import ModifiedResNet
+    from open_clip.timm_model import TimmModel
+    from open_clip.transformer import VisionTransformer
+
+    if isinstance(tower, TimmModel):
+        return Trunk(tower.trunk.eval(), size, f"open_clip: {model}")
+    if isinstance(tower, ModifiedResNet):
+        return Grid(tower, size)
+    if isinstance(tower, VisionTransformer) and tower.attn_pool is None:
+        return Patches(tower)
+    raise ConfigError(
+        f"open_clip: the vision tower of {model} pools by attention inside of its transformer, and "
+        "has no patches to give; take one like ViT-B-32"
+    )
 
 
 @register("image_encoder", "open_clip")
 class OpenCLIP(ImageEncoder):
-    """An open_clip vision transformer; the patches are the regions.
+    """A vision tower of open_clip; the patches, or the cells of its last grid, are the regions.
 
-    Regions (B, patches, width): the last layer's states, after its final layer norm; pooled
-    (B, width): the model's own pooling, before the projection into the space shared with texts.
+    It may be a vision transformer, CLIP's ResNet, or a network of timm (SigLIP, EVA, ConvNeXt).
+    Regions (B, R, width): the last layer's states, after its final norm; pooled (B, width): the
+    model's own pooling, before the projection into the space shared with texts. CLIP's ResNet pools
+    into that space, so that its cells' mean stands for it.
 
     Cites: cherti-etal-2023-reproducible
 
@@ -188,15 +231,16 @@ class OpenCLIP(ImageEncoder):
         revision: str | None = None,
     ) -> None:
         super().__init__()
-        self.tower = build_tower(model, pretrained, revision)
-        said: dict[str, Any] = self.tower.preprocess_cfg
+        tower = build_tower(model, pretrained, revision)
+        said: dict[str, Any] = tower.preprocess_cfg
         self.mean, self.std = tuple(said["mean"]), tuple(said["std"])
         self.resample = 2 if said["interpolation"] == "bilinear" else 3
-        self.size: int = self.tower.image_size[0]
+        size = tower.image_size
+        self.size: int = size if isinstance(size, int) else size[0]
         self.short = None if said["resize_mode"] == "squash" else self.size
-        self.width: int = self.tower.ln_post.normalized_shape[0]
-        high, wide = self.tower.grid_size
-        self.regions = high * wide
+        self.tower = opened(tower, self.size, model)
+        self.width, self.regions = self.tower.width, self.tower.regions
+        self.train()
 
     @classmethod
     def loaded(cls, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -224,5 +268,5 @@ class OpenCLIP(ImageEncoder):
         return see(inputs, self.regions or 1, self.width, self._encode)
 
     def _encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        pooled, patches = self.tower(normalise(pixels, self.mean, self.std))
-        return patches, pooled
+        seen: tuple[Tensor, Tensor] = self.tower(normalise(pixels, self.mean, self.std))
+        return seen

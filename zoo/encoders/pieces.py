@@ -15,6 +15,9 @@ from zoo.errors import ConfigError
 PROBE = ("Kevin", "Durant", "plays", "in", "New", "York")
 """Words that are read one by one and as running text; the pieces have to be the same."""
 
+MOST_KNOWN = 300_000
+"""Words whose pieces are remembered; beyond that all are forgotten, so that memory has a bound."""
+
 BARE = ("▁", "Ġ", " ")
 """Pieces that say no more than that a word begins."""
 
@@ -60,6 +63,8 @@ class Splitter:
     def __call__(self, words: Sequence[str]) -> list[tuple[list[int], int]]:
         """Of each word its pieces, at least one, and which of them its vector is taken from: the
         first that is not a bare sign of a word's beginning."""
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
         new = [word for word in dict.fromkeys(words) if word not in self._known]
         if new:
             for word, ids in zip(new, self._encode(new, self._way), strict=True):

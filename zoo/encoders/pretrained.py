@@ -7,7 +7,7 @@ those of its last. Sentences longer than the encoder's limit are read in overlap
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -178,6 +178,14 @@ class Pretrained(TextEncoder):
     def alike(self, row: Pieces) -> Hashable:
         """Sentences of as many pieces."""
         return tuple(map(len, row.windows))
+
+    def lookups(self, row: Pieces) -> Mapping[nn.Module, Collection[int]]:
+        """The pieces; of characters and bytes, which are few or hashed, nothing."""
+        if not self.tokenizer.vocab_files_names:
+            return {}
+        pieces = {piece for window in row.windows for piece in window}
+        model: Any = self.model
+        return {model.get_input_embeddings(): {*pieces, self.splitter.pad}}
 
     def collate(self, rows: Sequence[Pieces]) -> dict[str, Tensor]:
         """For B sentences in W windows of at most L pieces.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, with_config
+from torch import nn
 from typing_extensions import TypedDict
 
 from zoo.encoders.checkpoint import TEXT
@@ -115,6 +116,9 @@ class Transformer(TextEncoder):
 
     def alike(self, row: Any) -> Hashable | None:
         return self.body.alike(row)
+
+    def lookups(self, row: Any) -> Mapping[nn.Module, Collection[int]]:
+        return self.body.lookups(row)
 
     def collate(self, rows: Sequence[Any]) -> Inputs:
         return self.body.collate(rows)

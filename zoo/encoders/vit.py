@@ -1,18 +1,20 @@
-"""Vision transformers of the Hugging Face hub: class token and patches are the regions."""
+"""Vision models of the Hugging Face hub: class token and patches are the regions."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from zoo.encoders.checkpoint import IMAGE, one_line
 from zoo.encoders.hub import digest, fetch
-from zoo.encoders.loading import load_config, load_model
-from zoo.encoders.pictures import collate_pictures, normalise, read_picture, see
+from zoo.encoders.loading import freeze_unreached, load_config, load_model, strict
+from zoo.encoders.pictures import IMAGENET, collate_pictures, normalise, read_picture, see
 from zoo.errors import ConfigError
 from zoo.parts import ImageEncoder
 from zoo.registry import register
@@ -20,27 +22,75 @@ from zoo.types import Inputs, Sample, View
 
 
 class Family(NamedTuple):
-    """What a family's pictures look like where the model does not say: mean and standard deviation
-    of the colours, whether the centre is cut out, and Pillow's resampling filter."""
+    """What is known of a family of models.
+
+    ``loader`` is the class of ``transformers``. Then what its pictures look like where the model
+    does not say: mean and standard deviation of the colours, whether the centre is cut out, and
+    Pillow's resampling filter. ``first`` says whether a class token comes first, ``pooled`` what
+    ``pooled: class`` means; ``skip`` names the setting that counts the tokens behind the class
+    token that are no patches, or counts them. ``free``: it reads pictures of the size that its
+    preprocessor makes; otherwise of that in its configuration. ``norm`` is a norm that its last
+    states still lack.
+    """
 
     loader: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop: bool
     resample: int
+    first: bool = True
+    pooled: Literal["class", "mean", "own"] = "class"
+    skip: str | int = 0
+    free: bool = False
+    norm: str | None = None
 
 
+_HALF = (0.5, 0.5, 0.5)
 _CLIP = Family(
     "CLIPVisionModel",
     (0.48145466, 0.4578275, 0.40821073),
     (0.26862954, 0.26130258, 0.27577711),
     crop=True,
     resample=3,
+    norm="post_layernorm",
+)
+_SIGLIP = Family(
+    "SiglipVisionModel", _HALF, _HALF, crop=False, resample=3, first=False, pooled="mean"
+)
+_SIGLIP2 = _SIGLIP._replace(loader="Siglip2VisionModel", resample=2)
+_DINO2 = Family("Dinov2Model", *IMAGENET, crop=True, resample=3, free=True)
+_DINO3 = Family("DINOv3ViTModel", *IMAGENET, crop=False, resample=2, free=True)
+_SWIN = Family("SwinModel", *IMAGENET, crop=False, resample=3, first=False, pooled="mean")
+_CONVNEXT = Family(
+    "ConvNextModel",
+    *IMAGENET,
+    crop=True,
+    resample=3,
+    first=False,
+    pooled="own",
+    free=True,
+    norm="layernorm",
 )
 FAMILIES = {
     "clip": _CLIP,
     "clip_vision_model": _CLIP,
-    "vit": Family("ViTModel", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), crop=False, resample=2),
+    "vit": Family("ViTModel", _HALF, _HALF, crop=False, resample=2),
+    "siglip": _SIGLIP,
+    "siglip_vision_model": _SIGLIP,
+    "siglip2": _SIGLIP2,
+    "siglip2_vision_model": _SIGLIP2,
+    "dinov2": _DINO2,
+    "dinov2_with_registers": _DINO2._replace(
+        loader="Dinov2WithRegistersModel", skip="num_register_tokens"
+    ),
+    "dinov3_vit": _DINO3._replace(skip="num_register_tokens"),
+    "dinov3_convnext": _DINO3._replace(loader="DINOv3ConvNextModel"),
+    "swin": _SWIN,
+    "swinv2": _SWIN._replace(loader="Swinv2Model"),
+    "convnext": _CONVNEXT,
+    "convnextv2": _CONVNEXT._replace(loader="ConvNextV2Model"),
+    "deit": Family("DeiTModel", *IMAGENET, crop=True, resample=3, skip=1),
+    "beit": Family("BeitModel", _HALF, _HALF, crop=True, resample=2),
 }
 """By the ``model_type`` of a model's configuration."""
 
@@ -68,21 +118,46 @@ def _read_json(file: Path) -> dict[str, Any]:
     return said
 
 
+def whole_side(said: Mapping[str, Any], size: int) -> int:
+    """The shorter side of the pictures that the centre is cut out of, in pixels."""
+    asked = said.get("size", size)
+    if isinstance(asked, dict):
+        asked = asked.get("shortest_edge", asked.get("height", size))
+    if said.get("crop_pct"):
+        asked = int(size / said["crop_pct"])
+    return max(size, int(asked))
+
+
+def own_size(said: Mapping[str, Any], otherwise: int, crop: bool) -> int:
+    """Height and width of the pictures that the model's preprocessor makes, in pixels."""
+    for name in ("crop_size", "size") if crop else ("size",):
+        found = said.get(name)
+        if isinstance(found, dict):
+            found = found.get("height", found.get("shortest_edge"))
+        if isinstance(found, int):
+            return found
+    return otherwise
+
+
 @register("image_encoder", "vit")
 class ViT(ImageEncoder):
-    """A vision transformer or CLIP's vision tower; class token and patches are the regions.
+    """A vision model of ``transformers``; class token, if any, and patches are the regions.
 
-    Regions (B, 1 + patches, width): the last layer's normalised states, the class token first
-    (CLIP's final layer norm, which CLIP itself applies to the class token only, is applied to all).
+    It may be a vision transformer, the vision tower of CLIP, SigLIP or SigLIP 2, DINOv2, DINOv3,
+    Swin, ConvNeXt, DeiT or BEiT. Regions (B, R, width): the last layer's normalised states, the
+    class token first, without registers and distillation token (a final norm that the model itself
+    applies to its pooled vector only, as CLIP and ConvNeXt do, is applied to all). SigLIP 2 with
+    flexible resolution reads squares of as many patches as it has positions.
 
     Cites: dosovitskiy-etal-2021-image, radford-etal-2021-learning
 
     Args:
-        model: a name on the Hugging Face hub or a local folder, of model type vit or clip.
+        model: a name on the Hugging Face hub or a local folder, of a model of these families.
         revision: of a model on the hub: a commit, branch or tag. Without it what the cache holds
             as ``main`` is taken if it is complete, else what the hub has.
-        pooled: the class token, or the model's trained pooler over it (which only systems that use
-            the pooled vector train).
+        pooled: the class token (in a model without one the mean of the patches; ConvNeXt has a
+            pooling of its own), or the model's trained pooler (which only systems that use the
+            pooled vector train).
 
     Raises:
         ConfigError: a model that can't be loaded, is of another type, or lacks a pooler.
@@ -109,27 +184,38 @@ class ViT(ImageEncoder):
             )
         family = FAMILIES[config.model_type]
         config = getattr(config, "vision_config", config)
-        encoder = load_model(
+        headed = bool(getattr(config, "vision_use_head", False))
+        self.model = load_model(
             model,
             folder,
             getattr(transformers, family.loader),
-            pooled == "pooler",
+            pooled == "pooler" and not headed,
             "set pooled to class",
         )
-        self.model = encoder
-        self.norm_all = hasattr(encoder, "post_layernorm")
-        self.pooled = pooled
-        self.width: int = config.hidden_size
-        self.size: int = config.image_size
-        self.regions = 1 + (config.image_size // config.patch_size) ** 2
+        self.pooled = "own" if pooled == "pooler" else family.pooled
+        self.first, self.norm = family.first, family.norm
+        skip = getattr(config, family.skip) if isinstance(family.skip, str) else family.skip
+        self.skip = int(skip)
         said = read_preprocessor(folder)
         self.mean = tuple(said.get("image_mean", family.mean))
         self.std = tuple(said.get("image_std", family.std))
         self.resample: int = said.get("resample", family.resample)
-        self.short: int | None = None
-        if said.get("do_center_crop", family.crop):
-            size = said.get("size", self.size)
-            self.short = size.get("shortest_edge", self.size) if isinstance(size, dict) else size
+        crop = said.get("do_center_crop", family.crop)
+        self.patch: int | None = None
+        if hasattr(config, "num_patches"):  # SigLIP 2 reads patches
+            self.patch = config.patch_size
+            self.size: int = math.isqrt(config.num_patches) * config.patch_size
+        else:
+            self.size = (
+                own_size(said, config.image_size, crop) if family.free else config.image_size
+            )
+        self.short = whole_side(said, self.size) if crop else None
+        self.model.eval()
+        with strict(f"vit: model `{model}` can't read pictures of {self.size} pixels"):
+            regions, summary = self._encode(torch.zeros(1, 3, self.size, self.size))
+        self.regions, self.width = regions.shape[1:]
+        freeze_unreached(self.model, regions, summary)
+        self.model.train()
 
     @classmethod
     def loaded(cls, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -147,10 +233,31 @@ class ViT(ImageEncoder):
         return see(inputs, self.regions or 1, self.width, self._encode)
 
     def _encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        out = self.model(pixel_values=normalise(pixels, self.mean, self.std))
-        if self.pooled == "pooler":
-            return out.last_hidden_state, out.pooler_output
-        states = out.last_hidden_state
-        if self.norm_all:
-            states = self.model.post_layernorm(states)  # type: ignore[operator]
-        return states, states[:, 0]
+        pixels = normalise(pixels, self.mean, self.std)
+        out = self.model(
+            **(_patches(pixels, self.patch) if self.patch else {"pixel_values": pixels})
+        )
+        states: Tensor = out.last_hidden_state
+        if states.ndim == 4:
+            states = states.flatten(2).transpose(1, 2)
+        if self.norm:
+            states = getattr(self.model, self.norm)(states)
+        if self.skip:
+            states = torch.cat([states[:, :1], states[:, 1 + self.skip :]], dim=1)
+        if self.pooled == "own":
+            return states, out.pooler_output
+        return states, states[:, 0] if self.pooled == "class" else states.mean(dim=1)
+
+
+def _patches(pixels: Tensor, size: int) -> dict[str, Tensor]:
+    """Pictures (P, 3, H, W) as SigLIP 2 reads them: patches (P, N, size * size * 3), row by row,
+    a mask of the real ones, and how many there are in each direction."""
+    count, colours, height, width = pixels.shape
+    high, wide = height // size, width // size
+    cut = pixels.view(count, colours, high, size, wide, size).permute(0, 2, 4, 3, 5, 1)
+    shape = torch.tensor([[high, wide]], device=pixels.device).expand(count, 2)
+    return {
+        "pixel_values": cut.reshape(count, high * wide, size * size * colours),
+        "pixel_attention_mask": pixels.new_ones(count, high * wide, dtype=torch.long),
+        "spatial_shapes": shape,
+    }

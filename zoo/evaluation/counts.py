@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError
+from zoo.evaluation.predictions import PARTS
 from zoo.types import Entity, Prediction
 
 T = TypeVar("T")
@@ -27,15 +28,16 @@ Keep = Callable[[Prediction, Entity], bool]
 
 
 def counts(
-    *systems: Runs, keep: Keep | None = None, groups: Mapping[str, str] | None = None
+    *systems: Runs, keep: Keep | None = None, groups: Mapping[str, Hashable] | None = None
 ) -> list[Counts]:
     """The counts of each system, seeds in ascending order; sentences in the same order for all.
 
+    Sentences that share a picture are no independent samples: they are added up and count as one.
+
     Args:
-        keep: which entities are counted; all by default. See ``of_type`` and its neighbours.
-        groups: by sentence id, what sentences share (a picture). Sentences of one group are no
-            independent samples, so they are added up and count as one. A sentence without a group
-            stands alone.
+        keep: which entities are counted; all by default. See ``part``.
+        groups: by sentence id, what sentences share; by default the groups that the predictions
+            hold. A sentence without a group stands alone.
 
     Raises:
         DataError: the sentences or their gold entities differ between any two runs.
@@ -47,6 +49,7 @@ def counts(
         ).reshape(len(runs), len(gold), 3)
         for runs in systems
     ]
+    groups = _groups(systems) if groups is None else groups
     if not groups:
         return answer
     shared = [(1, groups[id]) if id in groups else (0, id) for id in gold]
@@ -56,6 +59,14 @@ def counts(
         for i, key in enumerate(shared):
             total[:, place[key]] += each[:, i]
     return added
+
+
+def _groups(systems: Sequence[Runs]) -> dict[str, int]:
+    """By sentence id, the groups of the first run that has any; runs may be older than groups."""
+    for predictions in chain.from_iterable(runs.values() for runs in systems):
+        if groups := {each.id: each.group for each in predictions if each.group is not None}:
+            return groups
+    return {}
 
 
 def _count(
@@ -82,33 +93,20 @@ def _count(
     return [found[id] for id in gold]
 
 
-def of_type(name: str) -> Keep:
-    """Entities of one type."""
-    return lambda prediction, entity: entity.type == name
+def part(by: str, name: str) -> Keep:
+    """Entities of one part: of a type, a language, a width; or seen in training, or not.
 
-
-def of_language(name: str) -> Keep:
-    """Entities of the sentences in one language."""
-    return lambda prediction, entity: prediction.language == name
-
-
-def of_width(least: int, most: int | None = None) -> Keep:
-    """Entities of ``least`` to ``most`` words."""
-    return lambda _, entity: least <= entity.end - entity.start <= (most or entity.end)
-
-
-def of_names(
-    words: Mapping[str, Sequence[str]], names: Collection[tuple[str, ...]], seen: bool = True
-) -> Keep:
-    """Entities whose words are among ``names`` (those of the train split), or are not.
-
-    Args:
-        words: of each sentence, by its id; stored predictions do not hold them.
+    ``by`` is a key of ``PARTS``.
     """
-    known = frozenset(names)
-    return lambda prediction, entity: (
-        (tuple(words[prediction.id][entity.start : entity.end]) in known) == seen
-    )
+    part_of = PARTS[by]
+    return lambda prediction, entity: part_of(prediction, entity) == name
+
+
+def parts(systems: Sequence[Runs], by: str) -> list[str]:
+    """The names of the parts that the gold entities have; empty where the files don't say."""
+    first = next(iter(systems[0].values()))
+    found = {PARTS[by](each, entity) for each in first for entity in each.gold}
+    return sorted(name for name in found if name is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from itertools import compress
 from typing import Any
 
 from zoo.errors import ConfigError, DataError
@@ -28,7 +28,8 @@ class Scores:
 
     ``per_type`` and ``per_language`` hold the same for each type and each language; a language's
     scores have their types too. ``metrics`` holds the values of those entries of :data:`METRICS`
-    that don't follow from the counts.
+    that don't follow from the counts. ``parts`` holds scores by width in words and by whether the
+    name was seen in training, where they are computed from stored predictions.
     """
 
     gold: int
@@ -37,6 +38,7 @@ class Scores:
     per_type: Mapping[str, Scores] = field(default_factory=dict)
     per_language: Mapping[str, Scores] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict, compare=False)
+    parts: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict, compare=False)
 
     @property
     def precision(self) -> float:
@@ -68,6 +70,11 @@ class Scores:
         for name, parts in (("per_type", self.per_type), ("per_language", self.per_language)):
             if parts:
                 answer[name] = {key: part.as_dict() for key, part in parts.items()}
+        if self.parts:
+            answer["parts"] = {
+                by: {key: part.as_dict() for key, part in parts.items()}
+                for by, parts in self.parts.items()
+            }
         return answer
 
     @classmethod
@@ -98,7 +105,17 @@ class Scores:
                 raise ValueError(f"`{name}` of scores must be a finite number, not {value!r}")
         gold, predicted, correct = counts
         per_type, per_language = parts
-        return cls(gold, predicted, correct, per_type, per_language, metrics)
+        further = {} if "parts" not in data else cls._parts(data["parts"])
+        return cls(gold, predicted, correct, per_type, per_language, metrics, further)
+
+    @classmethod
+    def _parts(cls, data: Any) -> dict[str, dict[str, Scores]]:
+        if type(data) is not dict or not all(type(part) is dict for part in data.values()):
+            raise ValueError(f"`parts` of scores must be a mapping of mappings, not {data!r}")
+        return {
+            by: {key: cls.from_dict(value) for key, value in part.items()}
+            for by, part in data.items()
+        }
 
 
 Sentences = Sequence[Sequence[Entity]]
@@ -116,7 +133,7 @@ EXACT = dict(METRICS)
 """Those that follow from the counts, and are therefore there for each type and language too."""
 
 _COUNTS = ("gold", "predicted", "correct")
-_KEYS = {*EXACT, *_COUNTS, "per_type", "per_language"}
+_KEYS = {*EXACT, *_COUNTS, "per_type", "per_language", "parts"}
 _NONE: dict[str, Any] = {}
 
 
@@ -149,10 +166,6 @@ def further_metrics(
     return values
 
 
-Found = tuple[int, int, int, str]
-"""(sentence, start, end, type): an entity in its place."""
-
-
 def score(
     gold: Sequence[Sequence[Entity]],
     predicted: Sequence[Sequence[Entity | ScoredEntity]],
@@ -174,37 +187,29 @@ def score(
             f"can't score: {len(gold)} gold sentences, {len(predicted)} predicted, "
             f"{len(languages)} languages; there must be one of each a sentence"
         )
-    wanted = _in_place(gold)
-    found = _in_place(predicted)
-    spoken = sorted({language for language in languages if language is not None})
-    per_language = {
-        language: _count(
-            {entity for entity in wanted if languages[entity[0]] == language},
-            {entity for entity in found if languages[entity[0]] == language},
-        )
-        for language in spoken
-    }
+    per_language = {}
+    for spoken in sorted({language for language in languages if language is not None}):
+        own = [language == spoken for language in languages]
+        per_language[spoken] = _exact(list(compress(gold, own)), list(compress(predicted, own)))
     metrics = further_metrics(gold, predicted)
-    return replace(_count(wanted, found, per_language), metrics=metrics)
+    return replace(_exact(gold, predicted), per_language=per_language, metrics=metrics)
 
 
-def _exact(gold: Sentences, predicted: Sentences) -> Scores:
-    return _count(_in_place(gold), _in_place(predicted))
-
-
-def _in_place(sentences: Sequence[Sequence[Entity | ScoredEntity]]) -> set[Found]:
-    return {(i, e[0], e[1], e[2]) for i, sentence in enumerate(sentences) for e in sentence}
-
-
-def _count(
-    wanted: set[Found], found: set[Found], per_language: Mapping[str, Scores] | None = None
+def _exact(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Entity | ScoredEntity]]
 ) -> Scores:
-    correct = wanted & found
-    gold_n, found_n, correct_n = (
-        Counter(map(itemgetter(3), part)) for part in (wanted, found, correct)
-    )
+    """The counts of a metric of exact spans, in total and by type."""
+    wanted, found, correct = list[str](), list[str](), list[str]()
+    for golden, answers in zip(gold, predicted, strict=True):
+        if not golden and not answers:
+            continue
+        left, right = {entity[:3] for entity in golden}, {entity[:3] for entity in answers}
+        wanted += [entity[2] for entity in left]
+        found += [entity[2] for entity in right]
+        correct += [entity[2] for entity in left & right]
+    gold_n, found_n, correct_n = Counter(wanted), Counter(found), Counter(correct)
     per_type = {
         label: Scores(gold_n[label], found_n[label], correct_n[label])
         for label in sorted(gold_n | found_n)
     }
-    return Scores(len(wanted), len(found), len(correct), per_type, per_language or {})
+    return Scores(len(wanted), len(found), len(correct), per_type)

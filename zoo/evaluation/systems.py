@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,6 +111,18 @@ def interval(a: Counts, b: Counts, same_seeds: bool = False) -> Interval | str:
     return found
 
 
+def mean(counts: Counts) -> Interval | str:
+    """The mean F1 of one system with its interval, or in a word why there is none.
+
+    ``delta`` is the mean itself; ``p`` says nothing.
+    """
+    used = counts[:, counts.any(axis=(0, 2))]
+    if why := _too_few(len(counts), len(counts), used.shape[1]):
+        return why
+    y = influence(used)
+    return _combined(y.mean(axis=0), [_seeds(y)])
+
+
 def _too_few(a: int, b: int, sentences: int) -> str | None:
     if min(a, b) < 2:
         return "one seed says nothing about a system; run more"
@@ -130,19 +143,39 @@ def influence(counts: Counts) -> Influence:
 def _interval(a: Influence, b: Influence, same_seeds: bool = False) -> Interval:
     paired = same_seeds and _correlate(a.mean(axis=1), b.mean(axis=1))
     parts = [_seeds(each) for each in ([b - a] if paired else [a, b])]
-    change = b.mean(axis=0) - a.mean(axis=0)
-    n = len(change)
-    variance, squares = change.var(ddof=1) / n, (change.var(ddof=1) / n) ** 2 / (n - 1)
-    # where seeds differ no more than sentence noise makes them, their component is taken to be 0
-    excess = sum(part.variance - part.residual for part in parts)
-    if excess > 0:
-        variance += excess
-        squares += sum(part.variance**2 / (part.seeds - 1) for part in parts)
-    delta, se = float(change.mean()), math.sqrt(variance)
+    return replace(_combined(b.mean(axis=0) - a.mean(axis=0), parts), paired=paired)
+
+
+def _combined(change: NDArray[np.float64], parts: Sequence[_Seeds]) -> Interval:
+    """Of what is averaged over seeds, (sentences,), and what the seeds of each system add."""
+    delta, n = float(change.mean()), len(change)
+    se, df = _error(
+        change.var(ddof=1) / n,
+        n,
+        sum(part.variance - part.residual for part in parts),
+        sum(part.variance**2 / (part.seeds - 1) for part in parts),
+        min(part.seeds for part in parts) - 1,
+    )
     if se < _EQUAL:
-        return Interval(delta if abs(delta) > _EQUAL else 0.0, 0.0, math.inf, paired)
-    least = min(part.seeds for part in parts) - 1  # which the subtraction might undercut
-    return Interval(delta, se, max(least, float(variance**2 / squares)), paired)
+        return Interval(delta if abs(delta) > _EQUAL else 0.0, 0.0, math.inf)
+    return Interval(delta, float(se), float(df))
+
+
+def _error(within: Any, n: int, excess: Any, squares: Any, least: Any) -> tuple[Any, Any]:
+    """Standard errors and degrees of freedom (numbers, or arrays of the same shape).
+
+    Args:
+        within: the variance over sentences, divided by their number.
+        excess: what seeds add. Where they differ no more than sentence noise makes them, their
+            component is taken to be 0.
+        squares: of the seeds' variances, over their degrees of freedom.
+        least: degrees of freedom which the subtraction might undercut.
+    """
+    extra = np.maximum(excess, 0.0)
+    variance = within + extra
+    below = within**2 / (n - 1) + np.where(extra > 0, squares, 0.0)
+    df = np.maximum(least, variance**2 / np.maximum(below, 1e-300))
+    return np.sqrt(variance), df
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +202,49 @@ def _correlate(a: Influence, b: Influence) -> bool:
         return False
     r = float(np.corrcoef(a, b)[0, 1])
     return bool(stdtr(k - 2, r * math.sqrt((k - 2) / max(1 - r * r, 1e-12))) > 1 - ALPHA)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """All pairs of the systems of one table.
+
+    Args:
+        apart: (m, m), whether two systems differ at the 5 % level.
+        detectable: the median of what the pairs can separate; None for a single system.
+    """
+
+    apart: NDArray[np.bool_]
+    detectable: float | None
+
+
+def pairs(y: Sequence[Influence]) -> Pairs:
+    """Compare all systems with each other, seeds not paired; the figures are those of ``interval``.
+
+    Args:
+        y: influence values of the same sentences.
+    """
+    n, m = y[0].shape[1], len(y)
+    means = np.array([each.mean() for each in y])
+    covariance = np.atleast_2d(np.cov([each.mean(axis=0) for each in y]))
+    own = np.diag(covariance)
+    parts = [_seeds(each) for each in y]
+    excess = np.array([part.variance - part.residual for part in parts])
+    squares = np.array([part.variance**2 / (part.seeds - 1) for part in parts])
+    least = np.array([part.seeds - 1 for part in parts])
+    se, df = _error(
+        np.maximum(own[:, None] + own - 2 * covariance, 0.0) / n,
+        n,
+        excess[:, None] + excess,
+        squares[:, None] + squares,
+        np.minimum(least[:, None], least),
+    )
+    differ = se >= _EQUAL
+    t = np.abs(means[:, None] - means) / np.where(differ, se, 1.0)
+    above = np.triu_indices(m, 1)
+    found = (stdtrit(df, 1 - ALPHA / 2) + stdtrit(df, POWER)) * np.where(differ, se, 0.0)
+    return Pairs(
+        differ & (2 * stdtr(df, -t) < ALPHA), float(np.median(found[above])) if m > 1 else None
+    )
 
 
 def detectable(intervals: Iterable[Interval | str | None]) -> float | None:
@@ -228,15 +304,24 @@ class Rank:
     Args:
         place: from 1; systems that are not separated share it.
         best, worst: the 95 % interval of the rank, from simulations; it holds the place.
+        shared: whether another system has the same place.
     """
 
     place: int
     best: int
     worst: int
+    shared: bool = False
 
 
 def ranks(systems: Sequence[Counts], draws: int = 4000) -> list[Rank | None]:
-    """The ranks of systems on one test set; None for a system with a single seed.
+    """The ranks of systems on one test set; None for a system with a single seed."""
+    return standings(systems, draws)[0]
+
+
+def standings(
+    systems: Sequence[Counts], draws: int = 4000
+) -> tuple[list[Rank | None], float | None]:
+    """The ranks, and what the table can separate: the median of ``detectable`` over all pairs.
 
     In the order of the mean F1, a new place begins where every system above is separated from
     every system below, so two systems that are not separated always share a place. The interval is
@@ -246,35 +331,37 @@ def ranks(systems: Sequence[Counts], draws: int = 4000) -> list[Rank | None]:
     answer: list[Rank | None] = [None] * len(systems)
     several = [i for i, each in enumerate(systems) if len(each) > 1]
     if not several:
-        return answer
+        return answer, None
     used = np.any([systems[i].any(axis=(0, 2)) for i in several], axis=0)
     if _too_few(2, 2, int(used.sum())):
-        return answer
+        return answer, None
     y = [influence(systems[i][:, used]) for i in several]
     means = np.array([each.mean() for each in y])
     order = np.argsort(-means, kind="stable")
-    y, m = [y[i] for i in order], len(y)
-    apart = np.array([[_interval(a, b).separate for b in y] for a in y])
+    y = [y[i] for i in order]
+    compared = pairs(y)
     best, worst = _simulated(y, means[order], draws)
-    place = 1
-    for i in range(m):
-        if i and apart[:i, i:].all():
-            place = i + 1
-        answer[several[order[i]]] = Rank(place, min(place, int(best[i])), int(worst[i]))
-    return answer
+    places = [1]
+    for i in range(1, len(y)):
+        places.append(i + 1 if compared.apart[:i, i:].all() else places[-1])
+    for i, place in enumerate(places):
+        answer[several[order[i]]] = Rank(
+            place, min(place, int(best[i])), int(worst[i]), places.count(place) > 1
+        )
+    return answer, compared.detectable
 
 
 def _simulated(
     y: Sequence[Influence], means: NDArray[np.float64], draws: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     rng = np.random.default_rng(_SEED)
-    n = y[0].shape[1]
+    n, m = y[0].shape[1], len(y)
     covariance = np.atleast_2d(np.cov([each.mean(axis=0) for each in y])) / n
-    drawn = means + rng.multivariate_normal(np.zeros(len(y)), covariance, draws, method="eigh")
+    drawn = means + rng.multivariate_normal(np.zeros(m), covariance, draws, method="eigh")
     for i, part in enumerate(map(_seeds, y)):
         excess = max(0.0, part.variance - part.residual)
         scale = (part.seeds - 1) / rng.chisquare(part.seeds - 1, draws)
         drawn[:, i] += rng.standard_normal(draws) * np.sqrt(excess * scale)
-    places = 1 + (drawn[:, None, :] > drawn[:, :, None]).sum(axis=2)
+    places = np.stack([1 + (drawn > drawn[:, i : i + 1]).sum(axis=1) for i in range(m)], axis=1)
     low, high = np.quantile(places, [ALPHA / 2, 1 - ALPHA / 2], axis=0, method="inverted_cdf")
     return low, high

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.blocks.attention import AttentionLayer, resize, where_seen
+from zoo.blocks.attention import AttentionLayer, resize
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
 from zoo.types import Units, View, Views
@@ -66,8 +66,8 @@ class CrossAttention(Fuser):
     def forward(self, units: Units, views: Views) -> Units:
         looked_at = [self._keys(views[name], project) for name, project in self.projections.items()]
         keys, masks = (torch.cat(part, dim=1) for part in zip(*looked_at, strict=True))
-        attended = self.attention(units.vectors, keys, masks)
-        fused = where_seen(masks.any(dim=1), attended, units.vectors)
+        real = units.mask & masks.any(dim=1, keepdim=True)
+        fused = self.attention(units.vectors, keys, masks, real)
         if self.concat:
             fused = torch.cat([units.vectors, fused], dim=-1)
         if not self.publish_attention:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.blocks.attention import AttentionLayer, begin, begin_small, project, where_seen
+from zoo.blocks.attention import AttentionLayer, begin_small, project, where_seen
 from zoo.errors import ConfigError
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
@@ -21,12 +21,6 @@ EPS = 1e-5
 
 WIDEST = 512
 """Of the nodes, unless their width is set."""
-
-NEARLY_CLOSED = -4.0
-"""Where a gate's bias begins: σ(-4) = 0.02."""
-
-SHARP = 2.0
-"""How much nodes differ to begin with, in gates and in the attention among objects."""
 
 
 @register("fuser", "gated_graph")
@@ -134,9 +128,6 @@ class GraphLayer(nn.Module):
         self.words_among = AttentionLayer(width, heads, dropout=0.0, eps=EPS)
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width, bias=False)  # as in AttentionLayer
-        begin(self.query, SHARP)
-        with torch.no_grad():  # an object begins by looking at itself: layers blur no objects
-            self.key.weight.copy_(self.query.weight)
         self.objects_norm = nn.LayerNorm(width, eps=EPS)
         self.to_words = Gate(width)
         self.words_update = Update(width, hidden)
@@ -182,16 +173,14 @@ class Gate(nn.Module):
     """Σ_j σ(W_1 a_i + W_2 b_j + c) * m_j: what the nodes a (B, I, D) receive from b (B, J, D).
 
     A linear layer over [a_i ; b_j] is the sum of one over each, so that it is applied once a node
-    and not once a pair. Gates begin nearly closed: a sum over many nodes would drown the receiver.
+    and not once a pair.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.receiver = nn.Linear(width, width)
+        self.receiver = project(width, width)
         self.sender = nn.Linear(width, width, bias=False)
-        for linear in (self.receiver, self.sender):
-            nn.init.xavier_uniform_(linear.weight, gain=SHARP)
-        nn.init.constant_(self.receiver.bias, NEARLY_CLOSED)
+        nn.init.xavier_uniform_(self.sender.weight)
 
     def forward(self, receivers: Tensor, senders: Tensor, messages: Tensor) -> Tensor:
         """(B, I, D) from a, b, and the messages m (B, J, D), 0 where there is no link."""

@@ -31,10 +31,11 @@ class Hierarchy(Fuser):
         f1 = CAM1(q; T), f2 = CAM2(f1; L), f3 = CAM3(f2; G), f = GFM1(f1, GFM2(f2, f3)),
         fused = W [CAM_t(T + LN(W_t T); f) ; CAM_g(G + LN(W_g G); f)].
 
-    The first query q is, with ``queries: words``, each unit itself; with ``released``, G for all of
-    them, as in the released code. Then f is one vector for all units of a sentence, and is computed
-    once; a unit's attention to equal keys is a constant that its state has no part in, so no unit
-    looks at a region of its own.
+    The first query q is, with ``queries: words``, each unit itself, and the f of CAM_t and CAM_g is
+    that unit's own. With ``released`` it is G for all of them, as in the released code: then f is
+    one vector for all units of a sentence, computed once, and no unit looks at a region of its own.
+    Attention to a single vector, or to many that are equal, is a constant, LN(q + O · V · f), and
+    has neither queries nor keys; so both have the same parameters.
 
     Begins near W [T ; …] = T. A row that lacks its regions or its pooled vector comes back as it
     was.
@@ -87,8 +88,7 @@ class Hierarchy(Fuser):
         self.to_whole = Given(width, dropout)
         self.gate1, self.gate2 = Gate(width), Gate(width)
         self.lift_text, self.lift_whole = Lift(width), Lift(width)
-        self.text = attention() if self.words else Given(width, dropout)
-        self.picture = attention() if self.words else Given(width, dropout)
+        self.text, self.picture = Given(width, dropout), Given(width, dropout)
         self.fusion = nn.Linear(2 * width, width)
         with torch.no_grad():
             self.fusion.weight.mul_(0.1)[:, :width].add_(torch.eye(width))
@@ -102,14 +102,11 @@ class Hierarchy(Fuser):
         query = vectors if self.words else whole.unsqueeze(1)
         first = self.to_text(query, vectors, mask)
         second = self.to_regions(first, torch.cat(regions, dim=1), there)
-        third = self.to_whole(second, whole)
+        third = self.to_whole(second, whole.unsqueeze(1))
         high = self.gate1(first, self.gate2(second, third))
 
-        text, picture = self.lift_text(vectors), self.lift_whole(whole.unsqueeze(1))
-        if self.words:
-            text, picture = self.text(text, high, mask), self.picture(picture, high, mask)
-        else:
-            text, picture = self.text(text, high[:, 0]), self.picture(picture, high[:, 0])
+        text = self.text(self.lift_text(vectors), high)
+        picture = self.picture(self.lift_whole(whole.unsqueeze(1)), high)
         fused = self.fusion(torch.cat([text, picture.expand_as(text)], dim=-1))
         fused = where_seen(seen & there.any(dim=1), fused, vectors)
         if not self.publish_attention:
@@ -131,7 +128,7 @@ class Hierarchy(Fuser):
 
 
 class Given(nn.Module):
-    """LN(x + O · V · g): attention to keys that are all the one vector g, which is no choice."""
+    """LN(x + O · V · g): the attention of each x to one vector g, which is no choice."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -142,9 +139,9 @@ class Given(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, given: Tensor) -> Tensor:
-        """(B, U, D) from x (B, U, D) and given (B, D)."""
+        """(B, U, D) from x and given, (B, U, D) or (B, 1, D) each."""
         added = self.dropout(self.output(self.value(given)))
-        normalised: Tensor = self.layer_norm(x + added.unsqueeze(1))
+        normalised: Tensor = self.layer_norm(x + added)
         return normalised
 
 

@@ -9,7 +9,6 @@ from pydantic import Field
 from torch import nn
 
 from zoo.blocks.attention import resize, where_seen
-from zoo.blocks.scale import keep_scale, keep_scale_
 from zoo.parts import Fuser, ViewSpec
 from zoo.registry import register
 from zoo.types import Units, Views
@@ -56,9 +55,6 @@ class ModulatedAttention(Fuser):
         self.score = nn.Linear(hidden or width, 1, bias=False)
         self.unit = nn.Linear(width, 3 * width)
         self.context = nn.Linear(width, 3 * width, bias=False)
-        keep_scale(self.key)
-        keep_scale_(self.query.weight)
-        keep_scale_(self.context.weight[2 * width :])  # C'
         with torch.no_grad():
             self.unit.bias[width : 2 * width].fill_(3.0)  # of β_w
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from zoo.data.files import SPLITS, Ids, Split
@@ -14,6 +15,7 @@ from zoo.data.jsonl import write_jsonl
 from zoo.data.pictures import PictureFolder
 from zoo.data.splitting import SHARES, shuffled
 from zoo.errors import DataError
+from zoo.files import owner
 from zoo.importers.documents import Conversion, Document, Sentence
 from zoo.importers.formats import FORMATS, guess, read
 from zoo.types import Picture, Sample, Splits
@@ -69,7 +71,9 @@ def convert(
         if own is None:
             raise DataError(f"{file}: its format is not known; name it: --from {'|'.join(FORMATS)}")
         split = _split_of(file)
-        for document in read(own, file, names):
+        documents = list(read(own, file, names))
+        conversion.look(documents)
+        for document in documents:
             made += [(split, sentence) for sentence in conversion.sentences(document)]
     if conversion.faults:
         _refuse(conversion.faults)
@@ -77,11 +81,12 @@ def convert(
         raise DataError(f"{some(map(str, files))}: no sentence in there")
     folder = PictureFolder(images) if images is not None else None
     findings, absent = conversion.findings(), list[str]()
-    ids = Ids()
+    ids, given = Ids(), {sentence.document.id for _, sentence in made}
+    free = (name for name in map(str, count(1)) if name not in given)
     samples: list[tuple[Split | None, Sample]] = []
-    for number, (split, sentence) in enumerate(made, 1):
+    for split, sentence in made:
         document = sentence.document
-        id = document.id or str(number)
+        id = document.id or next(free)
         if document.id and sentence.number:
             id = f"{id}.{sentence.number}"
         picture = _picture(folder, document) if folder else None
@@ -114,7 +119,7 @@ def convert(
 
 
 def write(imported: Imported, out: Path) -> None:
-    """Write the splits as JSONL, with the pictures that they name in ``images``.
+    """Write the splits as JSONL, with the pictures that they name in ``images``: all or nothing.
 
     Raises:
         DataError: the folder is there and not empty, or can't be written.
@@ -122,24 +127,35 @@ def write(imported: Imported, out: Path) -> None:
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DataError(f"{out}: is there already; name another folder, or remove it")
-        out.mkdir(parents=True, exist_ok=True)
-        for split, samples in imported.splits.items():
-            if samples:
-                write_jsonl(out / f"{split}.jsonl", samples)
-        for sample in (each for samples in imported.splits.values() for each in samples):
-            if sample.picture is not None and sample.picture.path is not None:
-                target = out / "images" / sample.picture.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if not target.exists():
-                    shutil.copyfile(sample.picture.path, target)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made = out.with_name(f".{out.name}.{owner()}.tmp")
+        try:
+            _fill(made, imported)
+            made.replace(out)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
         raise DataError(f"{error.filename or out}: {error.strerror}") from error
 
 
+def _fill(folder: Path, imported: Imported) -> None:
+    folder.mkdir()
+    for split, samples in imported.splits.items():
+        if samples:
+            write_jsonl(folder / f"{split}.jsonl", samples)
+    for sample in (each for samples in imported.splits.values() for each in samples):
+        if sample.picture is not None and sample.picture.path is not None:
+            target = folder / "images" / sample.picture.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                shutil.copyfile(sample.picture.path, target)
+
+
 def _picture(folder: PictureFolder, document: Document) -> Picture | None:
-    """The picture that a document names, else the one that bears its id."""
-    names = [document.image, _UPLOADED.sub("", document.image or "", count=1), document.id]
-    sought = [name for name in dict.fromkeys(names) if name]
+    """The picture that a document names or, where it names none, the one that bears its id."""
+    named = document.image
+    sought = [named, _UPLOADED.sub("", named, count=1)] if named else [document.id or ""]
+    sought = [name for name in dict.fromkeys(sought) if name]
     return next((found for name in sought if (found := folder.find(name, document.where))), None)
 
 

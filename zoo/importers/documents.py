@@ -33,6 +33,12 @@ _WORDING = {
         "document counts offsets in UTF-16 units",
         "documents count offsets in UTF-16 units",
     ),
+    "ambiguous": (
+        "document can be read with offsets in characters or in UTF-16 units; look at it, and give "
+        "--offsets characters or utf-16",
+        "documents can be read with offsets in characters or in UTF-16 units; look at them, and "
+        "give --offsets characters or utf-16",
+    ),
     "nested": ("entity inside another is left out", "entities inside others are left out"),
     "dropped": ("entity that cuts a word is left out", "entities that cut a word are left out"),
     "widened": (
@@ -86,8 +92,9 @@ class Conversion:
 
     Args:
         offsets: what offsets count: code points, or UTF-16 units as JavaScript does; ``auto``:
-            whichever fits the spans of a document (the text that they repeat, else words' edges),
-            and what its tool counts where both do.
+            whichever fits the spans of a document better (the text that they repeat, else words'
+            edges), where both fit alike what the other documents of its file count (see
+            :meth:`look`), else what its tool counts.
         inside: what becomes of an entity that begins or ends inside a word: a fault, the whole
             words, or nothing.
         by: whether each line is a sentence of its own; None: as the format has it.
@@ -98,6 +105,16 @@ class Conversion:
     by: By | None = None
     faults: list[str] = field(default_factory=list)
     noticed: dict[str, list[str]] = field(default_factory=dict)
+    _usual: bool | None = None
+
+    def look(self, documents: Iterable[Document]) -> None:
+        """Find what the offsets of a file's documents count: their sentences come next."""
+        told = Counter(
+            utf16
+            for each in documents
+            if each.text is not None and (utf16 := _tells(each.text, each.spans)) is not None
+        )
+        self._usual = None if told[True] == told[False] else told[True] > told[False]
 
     def sentences(self, document: Document) -> list[Sentence]:
         """The sentences of a document; its faults are kept."""
@@ -109,10 +126,14 @@ class Conversion:
                 self._notice("empty", document.where)
                 return []
             return [Sentence(document, tuple(document.words), tuple(document.entities))]
+        if problem := unreadable(document.text):
+            self.faults.append(f"{document.where}: the text holds {problem}")
+            return []
         text, spans = document.text, self._spans(document)
         lines = [(0, len(text))]
         if (self.by or document.by) == "line":
             lines = [found.span() for found in re.finditer(r"[^\r\n]+", text)]
+            spans = self._within_lines(document, spans)
         made: list[Sentence] = []
         for first, last in lines:
             own = [s for s in spans if s.start < last and s.end > first]
@@ -129,7 +150,7 @@ class Conversion:
     def findings(self) -> list[str]:
         """One line for each kind of thing that was noticed."""
         return [
-            f"{counted(len(places), *_WORDING[kind])}: {some(places)}"
+            f"{counted(len(places), *_WORDING[kind])}: {some(dict.fromkeys(places))}"
             for kind, places in self.noticed.items()
         ]
 
@@ -142,6 +163,17 @@ class Conversion:
         spans = list(document.spans)
         if self._is_utf16(document, text, spans):
             self._notice("utf-16", document.where)
+            places = _places(text)
+            for span in spans:
+                if span.start not in places or span.end not in places:
+                    beyond = max(span.start, span.end) > max(places) or span.start < 0
+                    what = (
+                        f"is out of range: the text has {max(places)} UTF-16 units"
+                        if beyond
+                        else "begins or ends inside a character of two UTF-16 units"
+                    )
+                    self._fault(document, span, what)
+            spans = [s for s in spans if s.start in places and s.end in places]
             spans = _by_code_points(text, spans)
         kept: list[CharSpan] = []
         for span in spans:
@@ -166,11 +198,24 @@ class Conversion:
             kept.append(CharSpan(start, end, label))
         return self._outermost(document, kept)
 
+    def _within_lines(self, document: Document, spans: Sequence[CharSpan]) -> list[CharSpan]:
+        kept = []
+        for span in spans:
+            if re.search(r"[\r\n]", (document.text or "")[span.start : span.end]):
+                what = "goes over the end of a line; join the lines, or give --by document"
+                self._fault(document, span, what)
+            else:
+                kept.append(span)
+        return kept
+
     def _is_utf16(self, document: Document, text: str, spans: Sequence[CharSpan]) -> bool:
-        if self.offsets != "auto" or not any(ord(char) > 0xFFFF for char in text):
+        if self.offsets != "auto" or _by_code_points(text, spans) == spans:
             return self.offsets == "utf-16"
-        units, points = _fit(text, _by_code_points(text, spans)), _fit(text, spans)
-        return units > points or (units == points and document.utf16)
+        told = _tells(text, spans)
+        if told is None and self._usual is None:
+            self._notice("ambiguous", document.where)
+            return document.utf16
+        return bool(self._usual) if told is None else told
 
     def _outermost(self, document: Document, spans: Iterable[CharSpan]) -> list[CharSpan]:
         """Without doubles and without those inside another; crossing ones are faults."""
@@ -233,28 +278,55 @@ class Conversion:
 
 def _by_code_points(text: str, spans: Sequence[CharSpan]) -> list[CharSpan]:
     """Spans whose offsets count UTF-16 units, by code points; one out of range stays so."""
-    units, place = {0: 0}, 0
-    for number, char in enumerate(text, 1):
-        place += 2 if ord(char) > 0xFFFF else 1
-        units[place] = number
+    units = _places(text)
     beyond = len(text) + 1
     return [
         s._replace(start=units.get(s.start, beyond), end=units.get(s.end, beyond)) for s in spans
     ]
 
 
-def _fit(text: str, spans: Sequence[CharSpan]) -> int:
-    """How many spans fit the text: what they repeat stands there, or they end with words."""
-    edges = Counter(end for _, _, end in split_words(text))
-    begins = Counter(start for _, start, _ in split_words(text))
-    fit = 0
+def _places(text: str) -> dict[int, int]:
+    """The number of code points before each place where a character begins, by UTF-16 units."""
+    units, place = {0: 0}, 0
+    for number, char in enumerate(text, 1):
+        place += 2 if ord(char) > 0xFFFF else 1
+        units[place] = number
+    return units
+
+
+def unreadable(text: str) -> str | None:
+    """What no file of words can hold."""
+    if "\0" in text:
+        return "NUL characters; remove them"
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
+        return "half of a surrogate pair, which is no character; export it again"
+    return None
+
+
+def _tells(text: str, spans: Sequence[CharSpan]) -> bool | None:
+    """Whether spans count UTF-16 units; None: both readings fit alike, or are the same."""
+    if not any(ord(char) > 0xFFFF for char in text):
+        return None
+    units, points = _fit(text, _by_code_points(text, spans)), _fit(text, spans)
+    return None if units == points else units > points
+
+
+def _fit(text: str, spans: Sequence[CharSpan]) -> tuple[int, int, int]:
+    """How many spans fit the text: what they repeat stands there, or they end with words; then how
+    many do without white space at their ends; then how many hold letters or digits."""
+    words = split_words(text)
+    begins, ends = {start for _, start, _ in words}, {end for _, _, end in words}
+    fit, exact, written = 0, 0, 0
     for span in spans:
         if not 0 <= span.start < span.end <= len(text):
             continue
         there = text[span.start : span.end]
         if span.said is not None:
-            fit += span.said == there
-            continue
-        start = span.start + len(there) - len(there.lstrip())
-        fit += start in begins and start + len(there.strip()) in edges
-    return fit
+            fits = span.said == there
+        else:
+            start = span.start + len(there) - len(there.lstrip())
+            fits = start in begins and start + len(there.strip()) in ends
+        fit += fits
+        exact += fits and there == there.strip()
+        written += fits and there[0].isalnum() and any(map(str.isalnum, there))
+    return fit, exact, written

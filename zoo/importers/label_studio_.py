@@ -13,7 +13,8 @@ from zoo.importers.record import facts
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
-    """See :func:`zoo.importers.formats.read`. Of several annotations the first is taken."""
+    """See :func:`zoo.importers.formats.read`. Of several annotations the one that is marked as
+    ground truth is taken, else the first."""
     for where, task in records(file):
         if not isinstance(task, dict):
             yield Document(where, faults=[f"{where}: not a task of Label Studio"])
@@ -29,6 +30,7 @@ def _task(task: Mapping[str, Any], where: str) -> Document:
         for each in task.get("annotations") or task.get("completions") or []
         if isinstance(each, dict) and not each.get("was_cancelled")
     ]
+    done.sort(key=lambda each: not each.get("ground_truth"))
     results = done[0].get("result") or [] if done else []
     values = [
         each["value"]
@@ -36,7 +38,7 @@ def _task(task: Mapping[str, Any], where: str) -> Document:
         if isinstance(each, dict) and isinstance(each.get("value"), dict) and _is_span(each)
     ]
     made = _made({"id": task.get("id"), **task["data"]}, values, where)
-    if len(done) > 1:
+    if len(done) > 1 and not done[0].get("ground_truth"):
         made.noticed.append("several")
     if not done:
         made.faults.append(f"{where}: the task has no annotation; export finished tasks only")
@@ -62,7 +64,8 @@ def _made(data: Mapping[str, Any], values: Any, where: str) -> Document:
     spans: list[CharSpan] = []
     for value in values if isinstance(values, list) else []:
         labels = value.get("labels") or value.get("hypertextlabels")
-        match value:
+        whole = value.get("globalOffsets")  # of hypertext, where the others count within a tag
+        match {**value, **whole} if isinstance(whole, dict) else value:
             case {"start": int(start), "end": int(end)} if isinstance(labels, list) and labels:
                 if len(labels) > 1:
                     made.faults.append(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from zoo.data.records import CharSpan, own_form
 from zoo.errors import DataError
-from zoo.importers.documents import Document
+from zoo.importers.documents import Document, unreadable
 from zoo.types import Entity
 
 IMAGES = ("image", "img", "picture", "photo", "image_id", "img_id", "image_path", "image_url")
@@ -42,9 +42,11 @@ def document(record: Any, where: str, names: Sequence[str] | None = None) -> Doc
         ]
         return made
     words = own.get("words")
-    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise DataError(f"{where}: no `text`, and no list of words as `tokens` or `words`")
-    made.words = words
+    if wrong := next((each for word in words if (each := unreadable(word))), None):
+        raise DataError(f"{where}: a word holds {wrong}")
+    made.words = [word or "\u00a0" for word in words]  # as reader bio has an empty one
     made.entities = sorted(Entity(each["start"], each["end"], each["type"]) for each in spans)
     last = 0
     for entity in made.entities:

@@ -32,6 +32,8 @@ def find_run(name: str, results: Path) -> Chosen | None:
         ConfigError: a system or dataset of which no run is stored, runs on different data, or an
             id that several runs begin with.
     """
+    if not name.strip():
+        raise ConfigError("no run is named; give its folder, its id, or SYSTEM@DATASET")
     if Path(name).is_dir():
         return Chosen(Path(name))
     system, at, dataset = name.rpartition("@")

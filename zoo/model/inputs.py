@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
 
+from zoo.data.captions import Captions
 from zoo.data.pictures import PictureFolder
 from zoo.data.text import split_words
 from zoo.errors import DataError, invisible
@@ -30,6 +31,12 @@ _SUFFIXES: dict[str, Format] = {
 }
 
 
+_OTHERS = (
+    ".csv", ".xls", ".xlsx", ".parquet", ".xml", ".html", ".htm", ".pdf", ".doc", ".docx", ".rtf",
+    ".yaml", ".yml", ".spacy", ".ann", ".py", ".ipynb",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Post:
     """A sentence to predict: its sample and, of running text, the text and its words' places."""
@@ -48,9 +55,13 @@ class Tally:
     had: set[str] = field(default_factory=set)
     absent: int = 0
     first: str = ""
+    captions: Captions | None = None
 
     def add(self, post: Post, named: str | None) -> Post:
         sample = post.sample
+        if self.captions is not None and sample.caption is None:
+            sample = replace(sample, caption=self.captions.find(sample.id) or None)
+            post = replace(post, sample=sample)
         self.posts += 1
         self.had |= {name for name in ("picture", "caption") if sample.get(name) is not None}
         self.had |= sample.extra.keys()
@@ -92,15 +103,43 @@ def picture_of(path: str | Path) -> Picture:
 
 
 def guess(path: str, line: str) -> Format:
-    """The format of a file by its suffix, else by its first line that is not blank."""
-    known = _SUFFIXES.get(Path(path).suffix.lower())
+    """The format of a file by its suffix, else by its first line that is not blank.
+
+    Raises:
+        DataError: its suffix is that of another format, which would be read as text.
+    """
+    suffix = Path(path).suffix.lower()
+    known = _SUFFIXES.get(suffix)
     if known is not None:
         return known
+    if suffix in _OTHERS or line.lstrip("\ufeff ").startswith(("[{", '["')):
+        raise DataError(
+            f"{path}: neither text, nor JSONL (an object a line), nor columns; write it as one of "
+            "these, or say what it is by --format"
+        )
     if line.lstrip().startswith("{"):
         return "jsonl"
     if line.startswith(MARK) or line.startswith("-DOCSTART-"):
         return "conll"
     return "conll" if line.count("\t") in (1, 2, 3) and len(line.split()) < 5 else "text"
+
+
+class _Pictures(PictureFolder):
+    """The pictures of a stream, which keeps no list of what was looked for."""
+
+    def find(self, id: str, where: str) -> Picture | None:
+        found = super().find(id, where)
+        self._sought.clear()
+        return found
+
+
+class _Captions(Captions):
+    """The captions of a stream; see :class:`_Pictures`."""
+
+    def find(self, id: str) -> str | None:
+        found = super().find(id)
+        self._sought.clear()
+        return found
 
 
 @dataclass
@@ -112,11 +151,13 @@ class Source:
         images: the folder of the pictures; None: no pictures are looked for, but those that a line
             of JSONL names by a path.
         format: None: as :func:`guess` finds.
+        captions: a file of captions by the posts' ids (see :class:`zoo.data.captions.Captions`).
     """
 
     path: str
     images: Path | None = None
     format: Format | None = None
+    captions: Path | None = None
     tally: Tally = field(default_factory=Tally)
 
     def __iter__(self) -> Iterator[Post]:
@@ -126,7 +167,9 @@ class Source:
         if self.images is not None:
             if not self.images.is_dir():
                 raise DataError(f"--images {self.images}: no such folder")
-            folder = PictureFolder(self.images)
+            folder = _Pictures(self.images)
+        if self.captions is not None:
+            self.tally.captions = _Captions(self.captions)
         try:
             if self.path == STDIN:
                 yield from self._posts(_lines(sys.stdin.buffer, name), name, folder)

@@ -14,7 +14,7 @@ from zoo.evaluation.counts import counts
 from zoo.evaluation.predictions import read_predictions
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.systems import influence
-from zoo.files import write_atomic
+from zoo.files import owner, write_atomic
 from zoo.model.card import card
 from zoo.model.description import (
     COPIES,
@@ -48,9 +48,27 @@ def save(loaded: Loaded, folder: Path, whole: bool) -> Path:
             f"{folder}: it holds other files ({foreign[0]}); name an empty folder, so that nothing "
             "is shared that was not meant to be"
         )
-    folder.mkdir(parents=True, exist_ok=True)
     if folder.resolve() == loaded.folder.resolve():
         raise ConfigError(f"{folder}: the model lies there already; name another folder")
+    if folder.resolve().is_relative_to(loaded.folder.resolve()):
+        raise ConfigError(f"{folder}: lies inside of the model's own folder; name another one")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigError(f"{folder}: {folder.parent} is not a folder") from None
+    if folder.exists():
+        return _fill(loaded, folder, whole)
+    made = folder.with_name(f".{folder.name}.{owner()}.tmp")
+    try:
+        made.mkdir()
+        _fill(loaded, made, whole)
+        made.replace(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return folder
+
+
+def _fill(loaded: Loaded, folder: Path, whole: bool) -> Path:
     shutil.rmtree(folder / COPIES, ignore_errors=True)
     for name in (LEARNT, WEIGHTS):
         shutil.copyfile(loaded.folder / name, folder / name)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from zoo.evaluation.scores import EXACT, METRICS
+from zoo.evaluation.scores import EXACT, METRICS, Scores
 from zoo.results.evidence import Run
-from zoo.results.tables import Column, Spread, Value
+from zoo.results.tables import Column, Each, Spread, Value
 
 
 def spread(figure: Callable[[Run], float | None]) -> Callable[[Sequence[Run]], Spread | None]:
@@ -44,12 +44,19 @@ def short_digests(runs: Sequence[Run]) -> str | None:
     return " ".join(known) if any(run.digest for run in runs) else None
 
 
-N = Column("n", "n", len, digits=0)
+N = Column("n", "n", len, digits=0, keep=7, paper=True)
 SCORES = (
-    Column("precision", "P", spread(lambda run: run.scores.precision)),
-    Column("recall", "R", spread(lambda run: run.scores.recall)),
-    Column("f1", "F1", spread(lambda run: run.scores.f1)),
+    Column("precision", "P", spread(lambda run: run.scores.precision), keep=2),
+    Column("recall", "R", spread(lambda run: run.scores.recall), keep=2),
+    Column("f1", "F1", spread(lambda run: run.scores.f1), keep=9, paper=True),
 )
+SEEDS = Column(
+    "f1_seeds",
+    "F1 by seed",
+    lambda runs: Each(run.scores.f1 for run in runs) if runs else None,
+    detail=True,
+)
+RANK = Column("rank", "rank", keep=6, paper=True)
 TRAIN_SECONDS = Column(
     "train_seconds", "train s", mean(lambda run: run.record.seconds.get("train")), digits=1
 )
@@ -66,8 +73,21 @@ PARAMETERS = Column(
     scale=1e-6,
 )
 PREDICTIONS = Column("predictions", "predictions", short_digests, detail=True)
-REMARKS = Column("remarks", "remarks", optional=True)
+REMARKS = Column("remarks", "remarks", optional=True, keep=4, paper=True)
 VARIANT = Column("variant", "variant", first(lambda run: run.variant), detail=True)
+
+
+BOUNDS = {"text_only_ceiling": "text-only ceiling", "grounding_bar": "grounding bar"}
+"""What a record may say of its test set: F1 that no system of a kind can expect to pass."""
+
+
+def bounds(runs: Iterable[Run]) -> dict[str, list[float]]:
+    """The values of each that records hold, lowest first."""
+    runs = list(runs)
+    values = {key: {getattr(run.record, key, None) for run in runs} for key in BOUNDS}
+    return {
+        key: sorted(value for value in found if value is not None) for key, found in values.items()
+    }
 
 
 def metric_columns() -> list[Column]:
@@ -79,37 +99,41 @@ def metric_columns() -> list[Column]:
     ]
 
 
-def type_columns(runs: Sequence[Run]) -> list[Column]:
-    """F1 of each type that the gold holds."""
-    names = {name for run in runs for name, part in run.scores.per_type.items() if part.gold}
-    return [
-        Column(f"f1_type_{name}", f"F1 {name}", spread(_f1_type(name)), detail=True)
-        for name in sorted(names)
-    ]
-
-
-def language_columns(runs: Sequence[Run]) -> list[Column]:
-    """F1 of each language, where there are several."""
-    names = sorted({name for run in runs for name in run.scores.per_language})
-    return [
-        Column(f"f1_language_{name}", f"F1 {name}", spread(_f1_language(name)), detail=True)
-        for name in (names if len(names) > 1 else ())
-    ]
+def part_columns(runs: Sequence[Run]) -> list[Column]:
+    """F1 of each type that the gold holds, of each language where there are several, of names seen
+    in training and not, and of each width."""
+    answer = []
+    for by in ("type", "language", "seen", "width"):
+        names = {name for run in runs for name, part in _parts(run, by).items() if part.gold}
+        answer += [
+            Column(
+                f"f1_{by}_{name.replace(' ', '_')}" if by == "width" else f"f1_{by}_{name}",
+                f"F1 {name}",
+                spread(_f1(by, name)),
+                detail=True,
+                paper=by == "type",
+            )
+            for name in sorted(names)
+            if by != "language" or len(names) > 1
+        ]
+    return answer
 
 
 def _metric(name: str) -> Callable[[Run], float | None]:
     return lambda run: run.metrics.get(name)
 
 
-def _f1_type(name: str) -> Callable[[Run], float | None]:
-    return lambda run: part.f1 if (part := run.scores.per_type.get(name)) else None
+def _parts(run: Run, by: str) -> Mapping[str, Scores]:
+    own = {"type": run.scores.per_type, "language": run.scores.per_language}
+    return own.get(by) or run.scores.parts.get(by, {})
 
 
-def _f1_language(name: str) -> Callable[[Run], float | None]:
-    return lambda run: part.f1 if (part := run.scores.per_language.get(name)) else None
+def _f1(by: str, name: str) -> Callable[[Run], float | None]:
+    return lambda run: part.f1 if (part := _parts(run, by).get(name)) else None
 
 
-def with_metrics(columns: Sequence[Column], further: Sequence[Column]) -> list[Column]:
-    """The columns, with further scores behind the last of the usual ones."""
-    at = max((i + 1 for i, c in enumerate(columns) if c.key == SCORES[-1].key), default=0)
+def with_parts(columns: Sequence[Column], further: Sequence[Column]) -> list[Column]:
+    """The columns, with further scores behind the statistics: before the seconds."""
+    keys = [column.key for column in columns]
+    at = keys.index(TRAIN_SECONDS.key) if TRAIN_SECONDS.key in keys else len(keys)
     return [*columns[:at], *further, *columns[at:]]

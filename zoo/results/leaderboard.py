@@ -7,27 +7,32 @@ A column is one entry in :data:`COLUMNS`; a plug-in adds it in one line::
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
 from zoo.results import columns, pools
 from zoo.results.columns import first, mean
 from zoo.results.evidence import Run
+from zoo.results.statistics import Standings, Statistics
 from zoo.results.tables import Column, Row, Table, tabulate
 
 COLUMNS: list[Column] = [
-    Column("system", "system"),
-    Column("backbone", "backbone", first(lambda run: run.record.backbone)),
+    Column("system", "system", paper=True),
+    Column("backbone", "backbone", first(lambda run: run.record.backbone), keep=3),
     Column("recipe", "recipe", first(lambda run: run.record.recipe), detail=True),
     Column(
         "overrides",
         "overrides",
         first(lambda run: " ".join(run.record.overrides) or None),
         optional=True,
+        keep=8,
+        paper=True,
     ),
     columns.N,
     *columns.SCORES,
+    Column("interval", "95 % interval", keep=5, paper=True),
+    columns.RANK,
     columns.TRAIN_SECONDS,
     Column(
         "train_speed",
@@ -45,16 +50,22 @@ COLUMNS: list[Column] = [
     columns.TRAINED,
     columns.PARAMETERS,
     columns.REMARKS,
+    columns.SEEDS,
     columns.PREDICTIONS,
     columns.VARIANT,
 ]
-"""Those of every leaderboard; further metrics, types and languages stand behind F1."""
+"""Those of every leaderboard; further metrics and parts of F1 stand behind the interval."""
 
 
-def leaderboard(runs: Iterable[Run], all: bool = False) -> list[Table]:
+def leaderboard(
+    runs: Iterable[Run], all: bool = False, statistics: Statistics | None = None
+) -> list[Table]:
     """One table for each dataset and fingerprint: numbers of different data never share one.
 
     A row is a variant: the mean and sample standard deviation over its seeds, best F1 first.
+
+    Raises:
+        DataError: runs on the same data don't have the same sentences and gold entities.
 
     Args:
         all: with the variants that have overrides (arms of ablations, ``-o``); without, a note
@@ -67,7 +78,8 @@ def leaderboard(runs: Iterable[Run], all: bool = False) -> list[Table]:
     for (dataset, fingerprint), group in sorted(groups.items()):
         chosen = [run for run in group if all or not run.record.overrides] or group
         left_out = {_variant(run) for run in group} - {_variant(run) for run in chosen}
-        tables.append(_dataset_table(dataset, fingerprint, chosen, len(left_out)))
+        made = statistics or Statistics()
+        tables.append(_dataset_table(dataset, fingerprint, chosen, len(left_out), made))
     return tables
 
 
@@ -75,33 +87,45 @@ def _variant(run: Run) -> tuple[str, str]:
     return run.record.system, run.variant
 
 
-def _dataset_table(dataset: str, fingerprint: str, runs: Sequence[Run], left_out: int) -> Table:
+def _dataset_table(
+    dataset: str, fingerprint: str, runs: Sequence[Run], left_out: int, statistics: Statistics
+) -> Table:
     variants: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (*_variant(run), run.record.seed)):
         variants[_variant(run)].append(run)
     names = Counter(_name(seeds[0]) for seeds in variants.values())
     usual = pools.usual(runs)
-    rows = [
-        Row(seeds, system=_label(seeds[0], names), remarks=pools.remarks(seeds, usual))
+    groups = [
+        seeds
         for variant in variants.values()
         for _, seeds in sorted(pools.pooled(variant).items(), key=lambda pool: str(pool[0]))
     ]
-    rows.sort(key=lambda row: -statistics.fmean(run.scores.f1 for run in row))
-    further = [
-        *columns.metric_columns(),
-        *columns.type_columns(runs),
-        *columns.language_columns(runs),
+    groups.sort(key=lambda seeds: -fmean(run.scores.f1 for run in seeds))
+    found = statistics.standings(groups)
+    rows = [
+        Row(
+            seeds,
+            system=_label(seeds[0], names),
+            remarks=pools.remarks(seeds, usual),
+            **standing._asdict(),
+        )
+        for seeds, standing in zip(groups, found.rows, strict=True)
     ]
+    further = [*columns.metric_columns(), *columns.part_columns(runs)]
     more = (
         f"{left_out} {'variant' if left_out == 1 else 'variants'} with overrides not shown: "
         "`zoo leaderboard --all`."
     )
     return tabulate(
         dataset,
-        columns.with_metrics(COLUMNS, further),
+        columns.with_parts(COLUMNS, further),
         rows,
-        {"dataset": dataset, "fingerprint": fingerprint},
-        [*notes(fingerprint, runs), *([more] if left_out else [])],
+        {"dataset": dataset, "fingerprint": fingerprint} | separable(found.detectable),
+        [
+            *notes(fingerprint, runs),
+            *statistical_notes(found, "all pairs"),
+            *([more] if left_out else []),
+        ],
     )
 
 
@@ -123,7 +147,6 @@ def notes(fingerprint: str, runs: Sequence[Run]) -> list[str]:
     sentences = sorted({each.sentences["test"] for each in records if "test" in each.sentences})
     entities = sorted({run.scores.gold for run in runs})
     readings = sorted({each.tags for each in records if each.tags})
-    ceilings = sorted({c for each in records if (c := each.text_only_ceiling) is not None})
     size = [f"{n:,} sentences" for n in sentences] + [f"{n:,} entities" for n in entities]
     answer = [f"Data {fingerprint[:12]}; test: {', '.join(size)}."]
     answer += [f"Tags read: {', '.join(readings)}."] if readings else []
@@ -131,9 +154,11 @@ def notes(fingerprint: str, runs: Sequence[Run]) -> list[str]:
         "Test, exact-span micro P, R, F1 in percent: mean ± sd over n seeds, "
         "from the epoch that was best on dev."
     )
-    answer += [f"Text-only ceiling: {ceiling:.2f} F1." for ceiling in ceilings]
-    bars = sorted({bar for each in records if (bar := each.grounding_bar) is not None})
-    answer += [f"Grounding bar: {bar:.2f} F1." for bar in bars]
+    answer += [
+        f"{columns.BOUNDS[key].capitalize()}: {value:.2f} F1."
+        for key, values in columns.bounds(runs).items()
+        for value in values
+    ]
     answer += dict.fromkeys(note for each in records for note in each.notes)
     if len({pools.Environment.of(run) for run in runs if run.record.kind == "run"}) > 1:
         answer.append(pools.NOTE)
@@ -148,3 +173,45 @@ def notes(fingerprint: str, runs: Sequence[Run]) -> list[str]:
             "only their scores are checked."
         )
     return answer
+
+
+def separable(detectable: float | None) -> dict[str, str]:
+    """The fact of a table that says what it can separate."""
+    return {} if detectable is None else {"detectable": str(detectable)}
+
+
+def statistical_notes(found: Standings, shown: str) -> list[str]:
+    """What a reader must know to read the intervals and ranks of a table.
+
+    Args:
+        shown: the differences over which the detectable one is a median.
+    """
+    if not any(standing.interval for standing in found.rows):
+        if found.few:
+            return ["Too few sentences with entities for intervals and ranks; ten are needed."]
+        return ["Intervals and ranks take two seeds of a system; one seed says nothing about it."]
+    answer = [
+        "95 % interval: other seeds and other sentences. Rank, with its 95 % interval; =: shared "
+        "with systems from which these runs do not separate it."
+    ]
+    if found.pictures is not None:
+        answer.append(f"Sentences that share a picture count as one: {found.pictures:,} samples.")
+    if found.detectable is not None:
+        answer.append(
+            f"This test set and these seeds can separate {found.detectable:.2f} F1 "
+            f"(80 % power, 5 % level; median over {shown})."
+        )
+    if found.same is None:
+        answer.append("A/A: too few seeds to compare a system with itself; it takes four.")
+    else:
+        same, s = found.same, "" if found.same.systems == 1 else "s"
+        answer.append(
+            f"A/A, the same system with other seeds: of {same.splits} splits of the seeds of "
+            f"{same.systems} system{s}, {_percent(same.interval)} are called different by the "
+            f"interval, {_percent(same.runs)} by the test for these runs (wanted: 5 %)."
+        )
+    return answer
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,17 +1,18 @@
-"""Pictures of results. Matplotlib is imported when one is drawn; no display is needed."""
+"""Plots of ablations. Matplotlib is imported when one is drawn; no display is needed."""
 
 from __future__ import annotations
 
 import io
 import logging
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.files import write_atomic
-from zoo.results.tables import Spread, Table, visible
+from zoo.results.columns import BOUNDS
+from zoo.results.tables import Each, Range, Table, Value, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,40 +23,46 @@ STYLE = {
     "axes.titlesize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.spines.left": False,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "axes.grid.axis": "y",
+    "axes.grid.axis": "x",
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "savefig.dpi": 200,
     "svg.hashsalt": "zoo",  # else the ids in an SVG are drawn anew for each file
 }
-BASE, ARM, CEILING = "#555555", "#4477aa", "#cc3311"
-MARGIN = 0.8  # inches, beside the bars
-WIDEST = 9.0  # inches; wider panels stand one below the other
+MARKS = (
+    ("o", "#000000"), ("s", "#3b6ea8"), ("^", "#d98c2b"), ("D", "#7a3f8f"), ("v", "#8fb98b"),
+    ("P", "#a8341f"), ("X", "#5fa8c4"), ("*", "#8a8a8a"),
+)  # fmt: skip
+"""Shape and colour of each value of ``across``: shapes, and greys from dark to light, tell them
+apart without colour."""
+LINES = ("--", ":")
+ROW, NAME, PANEL = 0.17, 0.062, 2.3  # inches: a row of dots; a character; a panel's axis
+LONGEST = 34  # characters of a name in one line
 
 
 @dataclass
 class Panel:
-    """The arms of one base on one dataset, side by side; by value of ``across``, in order."""
+    """The arms of one base on one dataset; by value of ``across``, in order."""
 
     title: str
     arms: list[str] = field(default_factory=list)
-    bars: dict[str, dict[str, Spread]] = field(default_factory=dict)
-    ceilings: dict[str, float] = field(default_factory=dict)
-    grounding: dict[str, float] = field(default_factory=dict)
+    rows: dict[str, dict[str, dict[str, Value]]] = field(default_factory=dict)
+    bounds: dict[str, dict[str, float]] = field(default_factory=dict)
+    margin: float | None = None
 
     @property
-    def width(self) -> float:
+    def height(self) -> float:
         """In inches."""
-        lines = max(len(_lines(arm)) for arm in self.arms)
-        bars = len(self.arms) * max(0.5, 0.22 * lines, 0.2 * len(self.bars) + 0.15)
-        return max(MARGIN + bars, 0.09 * len(self.title))
+        arms = (max(len(self.rows) + 0.6, 1.4 * len(_lines(arm))) for arm in self.arms)
+        return ROW * sum(arms) + 0.75
 
 
-def write_bars(tables: Sequence[Table], folder: Path, name: str) -> None:
-    """``<name>.png`` and ``<name>.svg``: mean F1 of every arm, with the standard deviation.
+def write_plot(tables: Sequence[Table], folder: Path, name: str) -> None:
+    """``<name>.png`` and ``<name>.svg``: F1 of every seed, and differences to the base.
 
     The same tables give the same bytes. Raises OSError where the folder can't be written.
     """
@@ -65,7 +72,7 @@ def write_bars(tables: Sequence[Table], folder: Path, name: str) -> None:
 
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     with style.context(["default", STYLE]):
-        figure = bars(tables)
+        figure = draw(tables)
         for suffix, facts in metadata.items():
             drawn = io.BytesIO()
             figure.savefig(drawn, format=suffix, metadata=facts)
@@ -73,36 +80,36 @@ def write_bars(tables: Sequence[Table], folder: Path, name: str) -> None:
             write_atomic(folder / f"{name}.{suffix}", drawn.getvalue())
 
 
-def bars(tables: Sequence[Table]) -> Figure:
-    """Tables of an ablation as bars: a panel a base and dataset, a shade a value of ``across``."""
+def draw(tables: Sequence[Table]) -> Figure:
+    """Tables of an ablation: a panel a base and dataset, a row an arm.
+
+    Values of ``across`` have a mark each.
+
+    On the left the F1 of each seed as dots, and their mean; on the right the difference to the base
+    with its 95 % interval, on an axis that holds 0.
+    """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MultipleLocator
 
     panels = _panels(tables)
-    widths = [panel.width for panel in panels]
-    stacked = len(panels) > 1 and sum(widths) > WIDEST
-    rows, columns = (len(panels), 1) if stacked else (1, len(panels))
     names = max(len(line) for panel in panels for arm in panel.arms for line in _lines(arm))
-    size = max(3.2, max(widths) if stacked else sum(widths)), rows * (2.0 + 0.05 * names)
+    heights = [panel.height for panel in panels]
+    size = NAME * names + 2 * PANEL + 0.4, sum(heights) + 0.35
     figure = Figure(size, layout="constrained")
-    ratios = None if stacked else widths
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True, width_ratios=ratios)
-    for ax, panel in zip(grid.flat, panels, strict=True):
-        _draw(ax, panel)
-    for ax in grid[:, 0]:
-        ax.set_ylabel("F1 (%)")
-    low, high, step = _limits(panels)
-    grid[0, 0].set_ylim(low, high)
-    grid[0, 0].yaxis.set_major_locator(MultipleLocator(step))
+    grid = figure.subplots(len(panels), 2, squeeze=False, height_ratios=heights)
+    for (left, right), panel in zip(grid, panels, strict=True):
+        _draw(left, right, panel)
     handles = {
         label: handle
         for ax in grid.flat
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
     if handles:
-        columns = max(1, int(size[0] / 1.6))
+        longest = max(map(len, handles))
         legend = figure.legend(
-            list(handles.values()), list(handles), loc="outside upper center", ncols=columns
+            list(handles.values()),
+            list(handles),
+            loc="outside lower center",
+            ncols=max(1, int(size[0] / (NAME * longest + 0.6))),
         )
         for name in legend.get_texts():
             name.set_parse_math(False)
@@ -116,80 +123,90 @@ def _panels(tables: Sequence[Table]) -> list[Panel]:
         title = visible(table.title)
         title = title.replace(f", {across}", "", 1) if across else title
         panel = panels.setdefault(title, Panel(title))
-        series = panel.bars.setdefault(across, {})
-        if "text_only_ceiling" in table.facts:
-            panel.ceilings[across] = float(table.facts["text_only_ceiling"])
-        if "grounding_bar" in table.facts:
-            panel.grounding[across] = float(table.facts["grounding_bar"])
+        rows = panel.rows.setdefault(across, {})
+        panel.bounds[across] = {
+            key: float(table.facts[key]) for key in BOUNDS if key in table.facts
+        }
+        panel.margin = float(table.facts["margin"]) if "margin" in table.facts else None
         keys = [column.key for column in table.columns]
         for row in table.rows:
             cells = dict(zip(keys, row, strict=True))
-            arm, f1 = visible(str(cells["arm"])), cells["f1"]
+            arm = visible(str(cells["arm"]))
             if across:  # what the base equals may differ from value to value
                 arm = "base" if arm.startswith("base = ") else arm
             if arm not in panel.arms:
                 panel.arms.append(arm)
-            if isinstance(f1, Spread):
-                series[arm] = f1
+            rows[arm] = cells
     return list(panels.values())
 
 
-def _draw(ax: Axes, panel: Panel) -> None:
-    from matplotlib import colormaps
-
-    several = len(panel.bars) > 1
-    step = 0.8 / len(panel.bars)
-    shades = [colormaps["viridis"](0.1 + 0.8 * i / len(panel.bars)) for i in range(len(panel.bars))]
-    for i, (across, found) in enumerate(panel.bars.items()):
-        there = [arm for arm in panel.arms if arm in found]
-        ax.bar(
-            [panel.arms.index(arm) + (i + 0.5) * step - 0.4 for arm in there],
-            [found[arm].mean for arm in there],
-            0.9 * step,
-            yerr=[found[arm].sd or 0.0 for arm in there],
-            color=shades[i]
-            if several
-            else [BASE if arm.partition(" = ")[0] == "base" else ARM for arm in there],
-            error_kw={"elinewidth": 0.9, "capsize": 2.0, "ecolor": "black"},
-            label=across or None,
-        )
-    for title, style, bars in (
-        ("text-only ceiling", "--", panel.ceilings),
-        ("grounding bar", ":", panel.grounding),
-    ):
-        equal = len(set(bars.values())) == 1
-        for i, (across, bar) in enumerate(bars.items()):
-            if i == 0 or not equal:
-                label = title if equal else f"{title}, {across}"
-                colour = CEILING if equal else shades[list(panel.bars).index(across)]
-                ax.axhline(bar, color=colour, linestyle=style, linewidth=1.0, label=label)
-    ax.set_title(panel.title, parse_math=False)
-    ax.set_xlim(-0.6, len(panel.arms) - 0.4)
-    narrow = (panel.width - MARGIN) / len(panel.arms) / 0.07  # characters that fit below a bar
-    turned = any(len(line) > narrow for arm in panel.arms for line in _lines(arm))
+def _draw(left: Axes, right: Axes, panel: Panel) -> None:
+    several = len(panel.rows) > 1
+    step = 0.75 / len(panel.rows)
+    for i, (across, rows) in enumerate(panel.rows.items()):
+        shape, colour = MARKS[i % len(MARKS)]
+        for place, arm in enumerate(panel.arms):
+            y = place + (i + 0.5) * step - 0.375
+            cells = rows.get(arm, {})
+            seeds, delta, interval = (cells.get(k) for k in ("f1_seeds", "delta", "interval"))
+            if isinstance(seeds, Each) and seeds:
+                left.plot(seeds, [y] * len(seeds), shape, color=colour, alpha=0.55, markersize=3.5)
+                mean = sum(seeds) / len(seeds)
+                left.plot([mean], [y], "|", color=colour, markersize=11, markeredgewidth=1.6)
+            if isinstance(interval, Range):
+                right.plot(interval, [y, y], "-", color=colour, linewidth=1.2)
+            if isinstance(delta, float):
+                whole = isinstance(interval, Range)
+                right.plot([delta], [y], shape, color=colour, markersize=4.5,
+                           markerfacecolor=colour if whole else "white")  # fmt: skip
+        if several:
+            left.plot([], [], shape, color=colour, markersize=4, label=across or "as it is")
+    _bounds(left, panel)
+    right.axvline(0.0, color="black", linewidth=0.9)
+    if panel.margin is not None:
+        right.axvspan(-panel.margin, panel.margin, color="#ececec", zorder=0, linewidth=0,
+                      label=f"± {panel.margin:g} F1")  # fmt: skip
+    left.plot([], [], "|", color="black", markersize=8, label="mean; dots: seeds")
+    every = [cells for rows in panel.rows.values() for cells in rows.values()]
+    if any(cells.get("interval") is not None for cells in every):
+        right.plot([], [], "-", color="black", linewidth=1.2, label="95 % interval")
+    if any(map(_no_interval, every)):
+        right.plot([], [], "o", color="black", markersize=4.5, markerfacecolor="white",
+                   label="one seed: no interval")  # fmt: skip
+    left.set_title(panel.title, parse_math=False, loc="left")
+    left.set_xlabel("F1 (%)")
+    right.set_xlabel("Δ F1 to the base")
     names = ["\n".join(_lines(arm)) for arm in panel.arms]
-    ax.set_xticks(range(len(panel.arms)), names, parse_math=False)
-    for name in ax.get_xticklabels() if turned else ():
-        name.set(rotation=40, horizontalalignment="right", rotation_mode="anchor")
-    ax.tick_params(axis="x", length=0)
+    for ax, labels in ((left, names), (right, [""] * len(names))):
+        ax.set_ylim(len(panel.arms) - 0.5, -0.5)
+        ax.set_yticks(range(len(panel.arms)), labels, parse_math=False)
+        ax.tick_params(axis="y", length=0)
+        ax.margins(x=0.08)
+
+
+def _no_interval(cells: dict[str, Value]) -> bool:
+    return cells.get("delta") is not None and cells.get("interval") is None
+
+
+def _bounds(ax: Axes, panel: Panel) -> None:
+    """Bounds of the test set as lines; one each where all values of ``across`` share them."""
+    for key, line in zip(BOUNDS, LINES, strict=True):
+        known = {across: found[key] for across, found in panel.bounds.items() if key in found}
+        if len(set(known.values())) == 1:
+            ax.axvline(next(iter(known.values())), color="black", linestyle=line, linewidth=1.0,
+                       label=BOUNDS[key])  # fmt: skip
+            continue
+        for across, value in known.items():
+            colour = MARKS[list(panel.rows).index(across) % len(MARKS)][1]
+            ax.axvline(value, color=colour, linestyle=line, linewidth=1.0,
+                       label=f"{BOUNDS[key]}, {across}")  # fmt: skip
 
 
 def _lines(arm: str) -> list[str]:
-    """An arm's name in lines: `level=token objective=nt_xent` has two."""
-    return arm.replace(" = ", "\u00a0= ").split(" ")
-
-
-def _limits(panels: Sequence[Panel]) -> tuple[float, float, float]:
-    """The axis: cut at a round number below bars and ceilings, and above them; its steps."""
-    spreads = [f1 for panel in panels for bars in panel.bars.values() for f1 in bars.values()]
-    ceilings = [
-        bar for panel in panels for bar in (*panel.ceilings.values(), *panel.grounding.values())
-    ]
-    if not spreads:
-        return 0.0, 100.0, 20.0
-    low = min([*(f1.mean - (f1.sd or 0.0) for f1 in spreads), *ceilings])
-    high = max([*(f1.mean + (f1.sd or 0.0) for f1 in spreads), *ceilings])
-    step = next(step for step in (1, 2, 5, 10, 20, 100) if high - low <= 6 * step)
-    # the least bar keeps some height, so that it can be seen
-    bottom = step * math.floor(low / step - 0.5)
-    return max(0.0, float(bottom)), min(102.0, high + 0.3 * step), step
+    """A name in lines that are not too long: `level=token objective=nt_xent` may have two."""
+    lines = [""]
+    for word in re.split(r" (?!=)", arm.replace("= ", "=\u00a0")):
+        if lines[-1] and len(lines[-1]) + len(word) >= LONGEST:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines

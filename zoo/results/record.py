@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -58,9 +59,12 @@ def _scores(value: Any) -> Scores:
     return value if isinstance(value, Scores) else Scores.from_dict(value)
 
 
-StoredScores = Annotated[
-    Scores, PlainValidator(_scores), PlainSerializer(Scores.as_dict, return_type=dict)
-]
+def _plain(scores: Scores) -> dict[str, Any]:
+    """Without the parts, which follow from the predictions."""
+    return replace(scores, parts={}).as_dict()
+
+
+StoredScores = Annotated[Scores, PlainValidator(_scores), PlainSerializer(_plain, return_type=dict)]
 
 _TRAINED = ("device", "epochs", "best_epoch", "dev", "speed", "parameters", "text_only")
 """What is known of every run that was trained here, and of no other."""

@@ -7,7 +7,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from zoo.errors import ConfigError
@@ -29,7 +29,29 @@ class Spread(NamedTuple):
         return cls(statistics.fmean(values), sd)
 
 
-Value = str | int | float | Spread | None
+class Range(NamedTuple):
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+class Place(NamedTuple):
+    """A rank with its 95 % interval, and whether another row shares it."""
+
+    place: int
+    best: int
+    worst: int
+    shared: bool
+
+
+class Each(tuple[float, ...]):
+    """A figure of each run, by seed."""
+
+    __slots__ = ()
+
+
+Value = str | int | float | Spread | Range | Place | Each | None
 
 
 class Row(tuple[Run, ...]):
@@ -56,7 +78,9 @@ class Column:
             have none. None: the row's own fact of the name ``key``.
         digits: shown behind the decimal point.
         scale: a number is multiplied by it to be shown (1e-6 for millions).
-        detail: left out where the place is narrow (a terminal).
+        detail: not shown in a terminal, unless asked for.
+        keep: where a terminal is too narrow, the column with the lowest is left out first.
+        paper: whether the LaTeX table has it; all are in the other files.
         sign: whether numbers above zero have theirs, too.
         optional: left out of a table in which it is empty.
     """
@@ -67,6 +91,8 @@ class Column:
     digits: int = 2
     scale: float = 1.0
     detail: bool = False
+    keep: int = 0
+    paper: bool = False
     sign: bool = False
     optional: bool = False
 
@@ -83,19 +109,28 @@ class Column:
         except Exception as error:  # whatever a plug-in's own function raises
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise ConfigError(f"column `{self.key}` fails: {reason}; correct its value") from error
-        numbers = value if isinstance(value, Spread) else (value,)
+        numbers: Iterable[object] = value if isinstance(value, tuple) else (value,)
         if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
             raise ConfigError(f"column `{self.key}` returns {value}, which is not finite")
         return value
 
     def show(self, value: Value) -> str:
-        """A value as readers see it: ``82.50 ± 0.31``."""
+        """A value as readers see it: ``82.50 ± 0.31``, ``−0.31 to +0.48``, ``1= (1–3)``."""
         if value is None:
             return NONE
         if isinstance(value, str):
             return visible(value)
         if isinstance(value, Spread):
-            return f"{self.show(value.mean)} ± {self.show(value.sd)}"
+            return f"{self.show(value.mean)} ± {replace(self, sign=False).show(value.sd)}"
+        if isinstance(value, Range):
+            return f"{self.show(value.low)} to {self.show(value.high)}"
+        if isinstance(value, Place):
+            return f"{value.place}{'=' * value.shared} ({value.best}–{value.worst})"
+        if isinstance(value, tuple):
+            return " ".join(map(self.show, value))
+        least = 10**-self.digits
+        if self.digits >= 4 and 0 < value * self.scale < least:  # a p, which is never 0
+            return f"< {least:.{self.digits}f}"
         number = round(value * self.scale, self.digits) + 0.0  # no -0.00
         shown = f"{number:+,.{self.digits}f}" if self.sign else f"{number:,.{self.digits}f}"
         return shown.replace("-", MINUS)
@@ -166,3 +201,8 @@ _UNSEEN = re.compile(
 def visible(text: str) -> str:
     """Text in which characters that can't be seen, or mislead, stand as escapes: ``\\u202e``."""
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def line(text: str) -> str:
+    """Visible text in one line."""
+    return " ".join(visible(text).split())

@@ -1,4 +1,4 @@
-"""Where tables go: Markdown, CSV, LaTeX, JSON, a terminal."""
+"""Where tables go: Markdown, CSV, LaTeX, JSON. (A terminal: ``terminal``.)"""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.files import write_atomic
-from zoo.results.tables import Column, Spread, Table, Value, visible
-
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+from zoo.results.latex import to_latex
+from zoo.results.tables import Column, Each, Place, Range, Spread, Table, Value, line, visible
 
 
 def write(
@@ -60,7 +58,8 @@ def to_markdown(tables: Sequence[Table], heading: str) -> str:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """One header for all tables: facts, then columns; a mean's deviation stands in ``<key>_sd``.
+    """One header for all tables: facts, then columns; a mean's deviation stands in ``<key>_sd``, an
+    interval in ``<key>_low`` and ``<key>_high``, that of a rank in ``_best`` and ``_worst``.
 
     Text that a spreadsheet would take for a formula has an apostrophe before it, and characters
     that can't be seen are escapes; the JSON file holds names as they are.
@@ -82,14 +81,23 @@ def to_csv(tables: Sequence[Table]) -> str:
 def _flat(columns: Sequence[Column], row: Sequence[Value]) -> list[tuple[str, str]]:
     cells: list[tuple[str, Any]] = []
     for column, value in zip(columns, row, strict=True):
-        if isinstance(value, Spread):
-            cells += [(column.key, value.mean), (f"{column.key}_sd", value.sd)]
+        if isinstance(value, Spread | Place):
+            (first, *further) = value._asdict().items()
+            cells.append((column.key, first[1]))
+            cells += [(f"{column.key}_{name}", part) for name, part in further]
+        elif isinstance(value, Range):
+            cells += [(f"{column.key}_{name}", part) for name, part in value._asdict().items()]
+        elif isinstance(value, Each):
+            cells.append((column.key, " ".join(map(str, value))))
         else:
             cells.append((column.key, value))
-    return [
-        (key, _inert(value) if isinstance(value, str) else "" if value is None else str(value))
-        for key, value in cells
-    ]
+    return [(key, _cell(value)) for key, value in cells]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _inert(value) if isinstance(value, str) else "" if value is None else str(value)
 
 
 def _inert(text: str) -> str:
@@ -97,33 +105,20 @@ def _inert(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def to_latex(tables: Sequence[Table]) -> str:
-    """A ``table*`` each, for the package booktabs."""
-    lines = [r"% \usepackage{booktabs}"]
-    for table in tables:
-        labels, *rows = [[_latex(cell) for cell in row] for row in table.shown()]
-        align = "".join("l" if table.is_text(index) else "r" for index in range(len(labels)))
-        caption = " ".join([f"{table.title}.", *table.notes])
-        lines += [
-            "",
-            r"\begin{table*}",
-            r"\centering",
-            rf"\caption{{{_latex(caption)}}}",
-            rf"\begin{{tabular}}{{{align}}}",
-            r"\toprule",
-            " & ".join(labels) + r" \\",
-            r"\midrule",
-            *(" & ".join(row) + r" \\" for row in rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table*}",
-        ]
-    return "\n".join(lines) + "\n"
-
-
 def to_json(tables: Sequence[Table]) -> str:
-    """Everything, in full precision; a mean is ``{"mean": …, "sd": …}``."""
-    data = [
+    """Everything, in full precision.
+
+    A mean is ``{"mean": …, "sd": …}``, an interval ``{"low": …, "high": …}``.
+    """
+    data = as_plain(tables)
+    text = json.dumps({"tables": data}, indent=2, ensure_ascii=False, allow_nan=False)
+    # lone surrogates, which UTF-8 can't hold, as escapes, which JSON reads back
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+def as_plain(tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """Tables as what JSON holds; see :func:`to_json`."""
+    return [
         {
             "title": table.title,
             **table.facts,
@@ -131,7 +126,9 @@ def to_json(tables: Sequence[Table]) -> str:
             "columns": [{"key": column.key, "label": column.label} for column in table.columns],
             "rows": [
                 {
-                    column.key: value._asdict() if isinstance(value, Spread) else value
+                    column.key: value._asdict()
+                    if isinstance(value, Spread | Range | Place)
+                    else value
                     for column, value in zip(table.columns, row, strict=True)
                 }
                 for row in table.rows
@@ -139,58 +136,8 @@ def to_json(tables: Sequence[Table]) -> str:
         }
         for table in tables
     ]
-    text = json.dumps({"tables": data}, indent=2, ensure_ascii=False, allow_nan=False)
-    # lone surrogates, which UTF-8 can't hold, as escapes, which JSON reads back
-    return text.encode("utf-8", "backslashreplace").decode() + "\n"
-
-
-def render(table: Table, details: bool = False) -> RichTable:
-    """The table for a terminal; without ``details`` only its narrow columns."""
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    notes = "\n".join(map(visible, table.notes))
-    answer = RichTable(title=Text(visible(table.title)), caption=Text(notes))
-    chosen = [i for i, column in enumerate(table.columns) if details or not column.detail]
-    labels, *rows = table.shown()
-    for index in chosen:
-        answer.add_column(
-            Text(labels[index]),
-            justify="left" if table.is_text(index) else "right",
-            overflow="fold",
-            # what a row is called is never cut off, however narrow the terminal
-            min_width=max((len(row[index]) for row in rows), default=0) if index == 0 else None,
-        )
-    for row in rows:
-        answer.add_row(*(Text(row[index]) for index in chosen))  # Text: no markup in names
-    return answer
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "±": r"$\pm$",
-    "Δ": r"$\Delta$",
-    "−": "$-$",
-    "–": "--",
-    "[": "{[}",  # at the head of a row it would be an argument of \\
-    "*": "{*}",  # likewise
-} | {character: "\\" + character for character in "&%$#_{}"}
-
-
-def _latex(text: str) -> str:
-    """Plain text as LaTeX source; every character stands for itself."""
-    return "".join(_LATEX.get(character, character) for character in _line(text))
 
 
 def _markdown(text: str) -> str:
     """Plain text as Markdown source, in one line."""
-    return re.sub(r"([\\|*<`\[\]])", r"\\\1", _line(text))
-
-
-def _line(text: str) -> str:
-    return " ".join(visible(text).split())
+    return re.sub(r"([\\|*<`\[\]])", r"\\\1", line(text))

@@ -74,6 +74,11 @@ class Job:
         return self.plan.seed
 
     @property
+    def epochs(self) -> int:
+        """That its recipe allows."""
+        return self.plan.recipe.epochs
+
+    @property
     def labels(self) -> dict[str, Any]:
         """The fields of a record that say what it is called, and decide no number."""
         plan = self.plan

@@ -19,12 +19,12 @@ from accelerate.utils import set_seed
 
 from zoo.build import Learnt, build
 from zoo.errors import ConfigError, RunError, ZooError
-from zoo.evaluation.predictions import write_predictions
+from zoo.evaluation.predictions import entity_names, write_predictions
 from zoo.evaluation.scores import score
 from zoo.files import write_atomic
 from zoo.identity import HARNESS, configuration
 from zoo.model.store import Facts, write_model
-from zoo.results.record import Parameters, RunRecord, Speed, write_run
+from zoo.results.record import PREDICTIONS, Parameters, RunRecord, Speed, write_run
 from zoo.results.store import Store
 from zoo.runs.environment import cache_folder, command, device, git, versions
 from zoo.runs.job import Job, Report, Rerun, variants
@@ -39,16 +39,20 @@ MANY_UNKNOWN = 0.2
 _ALL_THREADS = torch.get_num_threads()
 
 
-def check(jobs: Sequence[Job]) -> None:
+def check(jobs: Sequence[Job]) -> dict[str, float]:
     """Build each variant once, so that what a part refuses is known before anything is trained.
+
+    Returns:
+        By variant, a number in proportion to what an epoch computes, as far as parameters tell.
 
     Raises:
         ConfigError: one line a system that can't be built.
     """
-    problems = []
+    problems, weights = [], dict[str, float]()
     for job in variants(jobs):
         try:
-            build(job.plan.system, job.data.learnt, cache_folder())
+            system = build(job.plan.system, job.data.learnt, cache_folder())
+            weights[job.variant] = len(job.data.splits["train"]) * _weight(system)
         except ConfigError as error:
             problems += [f"systems.{job.system}: {problem}" for problem in error.problems]
         except Exception as error:
@@ -56,6 +60,22 @@ def check(jobs: Sequence[Job]) -> None:
             logging.getLogger(__name__).debug("%s: %s", job.system, error)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
+    return weights
+
+
+def _weight(system: System) -> float:
+    """Multiplications of a word, about: each parameter once forward and, if trained, twice back.
+
+    Of a table of embeddings one row is read, which costs nothing.
+    """
+    tables = {
+        id(module.weight) for module in system.modules() if isinstance(module, torch.nn.Embedding)
+    }
+    return sum(
+        (3.0 if each.requires_grad else 1.0) * each.numel()
+        for each in system.parameters()
+        if id(each) not in tables
+    )
 
 
 def attempt(job: Job, store: Store, report: Report, rerun: Rerun) -> bool:
@@ -132,8 +152,9 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
     predicted = trainer.predict(splits["test"])
     tested = time.perf_counter() - tested
 
-    write_predictions(folder / "predictions.dev.jsonl", splits["dev"], fit.dev_predictions)
-    write_predictions(folder / "predictions.test.jsonl", splits["test"], predicted)
+    seen = entity_names(splits["train"])
+    write_predictions(folder / PREDICTIONS[0], splits["dev"], fit.dev_predictions, seen)
+    write_predictions(folder / PREDICTIONS[1], splits["test"], predicted, seen)
     if job.keep_weights == "best":
         _store(job, trainer.system, folder)
     write_atomic(folder / "history.csv", _csv(fit.history))

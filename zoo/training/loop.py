@@ -7,7 +7,8 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -21,10 +22,12 @@ from zoo.errors import RunError
 from zoo.evaluation.scores import Scores, score
 from zoo.microbatches import obstacle
 from zoo.system import Collator, System
-from zoo.training.batches import by_length, shuffled
+from zoo.training.batches import by_cost, shuffled
+from zoo.training.dropout import lean_dropout
 from zoo.training.memory import default_max_tokens
-from zoo.training.optimizer import make_optimizer, make_schedule
+from zoo.training.optimizer import fold_clipping, make_optimizer, make_schedule
 from zoo.training.precision import Precision, resolve_precision
+from zoo.training.rows import occurring_rows
 from zoo.training.weights import changing_weights
 from zoo.types import Batch, Sample, ScoredEntity
 
@@ -49,6 +52,9 @@ class Trainer:
 
     Args:
         precision: what the recipe's resolved to, where that was decided before.
+
+    Raises:
+        ConfigError: a trained parameter has no learning rate.
     """
 
     def __init__(
@@ -99,73 +105,89 @@ class Trainer:
         self.collate.foresee([*train, *dev])
         batches = math.ceil(len(train) / recipe.batch_size)
         updates = math.ceil(batches / recipe.accumulate) * recipe.epochs
-        schedule = make_schedule(self.optimizer, recipe, updates)
-        model, optimizer = self.accelerator.prepare(self.system, self.optimizer)
         fit, best, start = Fit(), dict[str, Tensor](), time.perf_counter()
         trained = 0.0
-        for epoch in range(1, recipe.epochs + 1):
-            begin = time.perf_counter()
-            losses = self._epoch(model, optimizer, schedule, train, epoch)
-            trained += time.perf_counter() - begin
-            predicted = self.predict(dev)
-            scores = score([s.entities for s in dev], [[e.entity for e in p] for p in predicted])
-            row: Row = {"epoch": epoch, **losses}
-            row |= {
-                "dev_precision": scores.precision,
-                "dev_recall": scores.recall,
-                "dev_f1": scores.f1,
-                "seconds": round(time.perf_counter() - begin, 3),
-            }
-            fit.history.append(row)
-            if fit.dev is None or scores.f1 > fit.dev.f1:
-                fit.best_epoch, fit.dev, fit.dev_predictions = epoch, scores, predicted
-                best = changing_weights(self.system)
-            on_epoch(row)
-            if recipe.patience and epoch - fit.best_epoch >= recipe.patience:
-                break
-        self.system.load_state_dict(best, strict=False)
+        with self.training(train, updates):
+            for epoch in range(1, recipe.epochs + 1):
+                begin = time.perf_counter()
+                losses = self.epoch(train, epoch)
+                trained += time.perf_counter() - begin
+                predicted = self.predict(dev)
+                gold = [sample.entities for sample in dev]
+                scores = score(gold, [[e.entity for e in p] for p in predicted])
+                row: Row = {"epoch": epoch, **losses}
+                row |= {
+                    "dev_precision": scores.precision,
+                    "dev_recall": scores.recall,
+                    "dev_f1": scores.f1,
+                    "seconds": round(time.perf_counter() - begin, 3),
+                }
+                fit.history.append(row)
+                if fit.dev is None or scores.f1 > fit.dev.f1:
+                    fit.best_epoch, fit.dev, fit.dev_predictions = epoch, scores, predicted
+                    best = changing_weights(self.system)
+                on_epoch(row)
+                if recipe.patience and epoch - fit.best_epoch >= recipe.patience:
+                    break
+            self.system.load_state_dict(best, strict=False)
         fit.seconds = time.perf_counter() - start
         fit.sentences_per_second = len(train) * len(fit.history) / trained
         return fit
 
-    def _epoch(
-        self,
-        model: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LambdaLR,
-        train: Sequence[Sample],
-        epoch: int,
-    ) -> dict[str, float]:
-        """One pass over the training split; the mean of every loss term over its sentences."""
-        model.train()
+    @contextmanager
+    def training(self, train: Sequence[Sample], updates: int) -> Iterator[None]:
+        """What :meth:`epoch` needs: an optimizer and its schedule over so many updates.
+
+        Of large tables of embeddings, only the rows that occur in the training split are trained.
+        """
+        rows = occurring_rows(self.system, self.collate.lookups(train))
+        with rows, lean_dropout(self.system):
+            self.optimizer = make_optimizer(self.system.named_parameters(), self.recipe)
+            self.schedule = make_schedule(self.optimizer, self.recipe, updates)
+            self.model, self.prepared = self.accelerator.prepare(self.system, self.optimizer)
+            yield
+
+    def epoch(self, train: Sequence[Sample], number: int) -> dict[str, float]:
+        """One pass over the training split; the mean of every loss term over its sentences.
+
+        Raises:
+            RunError: the loss or its gradient is no number; names the batch's samples.
+        """
+        self.model.train()
         sums: dict[str, float] = defaultdict(float)
-        batches = shuffled(train, self.recipe.batch_size, self.rng)
-        for number, samples in enumerate(batches, 1):
+        batches = shuffled(train, self.recipe.batch_size, self.rng, self.collate.cost)
+        for count, samples in enumerate(batches, 1):
             batch = self.batch(samples)
             with self.accelerator.autocast():
-                losses = model(batch).losses
+                losses = self.model(batch).losses
                 loss = self.system.total(losses)
-            if not torch.isfinite(loss):
-                terms = ", ".join(f"{name}={value.item():g}" for name, value in losses.items())
-                raise RunError(
-                    f"the loss is not a number in epoch {epoch}, batch {number} ({terms}); "
-                    f"samples: {', '.join(sample.id for sample in samples)}; "
-                    "lower the learning rate or look at these samples"
-                )
+            values = {"loss": loss.item(), **{name: term.item() for name, term in losses.items()}}
+            place = f"epoch {number}, batch {count}"
+            if not math.isfinite(values["loss"]):
+                raise _diverged("loss", place, values, samples)
             # Each sentence counts the same in an update, whatever batch it came in, and in the
             # epoch's last update, too, which may be of fewer batches.
-            first = (number - 1) // self.recipe.accumulate * self.recipe.accumulate
+            first = (count - 1) // self.recipe.accumulate * self.recipe.accumulate
             together = sum(map(len, batches[first : first + self.recipe.accumulate]))
             self.accelerator.backward(loss * (len(samples) / together))
-            if number % self.recipe.accumulate == 0 or number == len(batches):
-                if self.recipe.clip:
-                    self.accelerator.clip_grad_norm_(model.parameters(), self.recipe.clip)
-                optimizer.step()
-                optimizer.zero_grad()
-                schedule.step()
-            for name, value in {"loss": loss, **losses}.items():
-                sums[name] += value.item() * len(samples)
+            complete = count % self.recipe.accumulate == 0 or count == len(batches)
+            if complete and not self._update():
+                raise _diverged("gradient", place, values, samples)
+            for name, value in values.items():
+                sums[name] += value * len(samples)
         return {name: value / len(train) for name, value in sums.items()}
+
+    def _update(self) -> bool:
+        """Change the weights; whether the gradient is a number (in fp16 the scaler sees to it)."""
+        if self.accelerator.scaler is not None:
+            if self.recipe.clip:
+                self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        elif not math.isfinite(fold_clipping(self.optimizer, self.recipe.clip)):
+            return False
+        self.prepared.step()
+        self.prepared.zero_grad()
+        self.schedule.step()
+        return True
 
     @torch.no_grad()
     def predict(self, samples: Sequence[Sample]) -> Predictions:
@@ -173,7 +195,7 @@ class Trainer:
         self.system.eval()
         self.collate.foresee(samples)
         order: dict[int, list[ScoredEntity]] = {}  # ids may recur
-        for group in by_length(samples, 2 * self.recipe.batch_size):
+        for group in by_cost(samples, 2 * self.recipe.batch_size, self.collate.cost):
             batch = self.batch(group)
             with self.accelerator.autocast():
                 predicted = self.system.predict(batch)
@@ -181,3 +203,14 @@ class Trainer:
                 id(sample): entities for sample, entities in zip(group, predicted, strict=True)
             }
         return [order[id(sample)] for sample in samples]
+
+
+def _diverged(
+    what: str, place: str, values: Mapping[str, float], samples: Sequence[Sample]
+) -> RunError:
+    terms = ", ".join(f"{name}={value:g}" for name, value in values.items() if name != "loss")
+    return RunError(
+        f"the {what} is not a number in {place} ({terms}); "
+        f"samples: {', '.join(sample.id for sample in samples)}; "
+        "lower the learning rate or look at these samples"
+    )

@@ -44,6 +44,29 @@ def make_optimizer(
     )
 
 
+def fold_clipping(optimizer: torch.optim.Optimizer, limit: float | None) -> float:
+    """Let the optimizer's next step clip the gradients to a global norm, in its own pass over them.
+
+    The norm is exact, and the step is that of ``torch.nn.utils.clip_grad_norm_`` before it, up to
+    rounding.
+
+    Args:
+        optimizer: fused, as :func:`make_optimizer` makes it.
+        limit: of the norm; None: nothing is clipped.
+
+    Returns:
+        The norm before clipping.
+    """
+    parameters = (p for group in optimizer.param_groups for p in group["params"])
+    norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
+    norm = float(torch.linalg.vector_norm(torch.stack(norms)))
+    # the fused step divides by this on the way; gradient scalers give it theirs in the same way
+    scale = 1.0 if limit is None else (norm + 1e-6) / limit
+    device = norms[0].device
+    optimizer.grad_scale = torch.tensor(scale, device=device) if scale > 1 else None  # type: ignore[attr-defined]
+    return norm
+
+
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LambdaLR:
     """Linear warm-up over the recipe's share of ``steps``, then linear decay to 0 (or none)."""
     warm = round(recipe.warmup * steps)

@@ -212,6 +212,18 @@ def test_show_tells_citations_and_deviations(use: Use) -> None:
     assert "deviations" not in use("show", "bert-crf", "--registry", str(SHIPPED))[1]
 
 
+def test_show_tells_what_papers_report(use: Use) -> None:
+    """Under the very name of the system, with what is known to be wrong with the number."""
+    out = use("show", "mmib", "--registry", str(SHIPPED))[1]
+    told = " ".join(out[out.index("\nreported by papers") : out.index("\ndeviations")].split())
+    assert "twitter2017: F1 87.60 (" in told
+    assert "epoch chosen on test" in told
+    for name in ("more-cross-view", "2m-ner"):  # no number is theirs
+        assert (
+            "reported" not in use("show", name, "--registry", str(SHIPPED))[1].split("\ntext:")[0]
+        )
+
+
 def test_every_page_is_of_a_system(use: Use) -> None:
     """So that each page's deviations are shown."""
     names = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))["systems"]

@@ -6,7 +6,7 @@ import click
 
 from zoo import registry
 from zoo.cli.options import JSON, Source, print_json, source
-from zoo.errors import ConfigError, near, plain
+from zoo.errors import ConfigError, near, plain, shown
 
 SYSTEMS = "systems"
 
@@ -54,4 +54,4 @@ def systems(source: Source, as_json: bool) -> None:
     click.echo(SYSTEMS)
     wide = max(map(len, found))
     for name, description in found.items():
-        click.echo(f"  {name:<{wide}}  {description}".rstrip())
+        click.echo(shown(f"  {name:<{wide}}  {description}".rstrip()))

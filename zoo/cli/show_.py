@@ -68,6 +68,7 @@ def command(name: str, backbone: str | None, as_json: bool, source: Source) -> N
         click.echo(f"\ncites: {', '.join(spec.cites)}")
         for key in spec.cites:
             click.echo(_filled(reference(key), "    ", "    "))
+    _reported(name)
     _deviations(config, name)
     click.echo(f"\n{dump(spec.resolved())}")
     for slot, part in spec.parts:
@@ -174,6 +175,21 @@ def _built(config: Config, spec: SystemSpec, root: Path) -> tuple[System | Confi
         return build(spec, splits["train"], cache_folder()), dataset
     except ConfigError as error:
         return error, dataset
+
+
+def _reported(name: str) -> None:
+    """The numbers that papers report of the system, with what is known to be wrong with them."""
+    from zoo.results.reported import of_system
+
+    found = of_system(name)
+    if found:
+        click.echo("\nreported by papers, with other encoders and budgets than the zoo's:")
+    for dataset, rows in found.items():
+        for row in rows:
+            said = row.facts
+            more = [said["text_encoder"], said["mark"], said["source"]]
+            told = "; ".join(str(each) for each in more if each)
+            click.echo(_filled(f"{dataset}: F1 {said['f1']:.2f} ({told})", "    ", "      "))
 
 
 def _deviations(config: Config, name: str) -> None:

@@ -54,6 +54,15 @@ def reported(names: Sequence[str]) -> list[Table]:
     ]
 
 
+def of_system(name: str) -> dict[str, list[Row]]:
+    """What papers report of a system, by data set: lines of this very name, whatever its case."""
+    found: dict[str, list[Row]] = {}
+    for line in _lines():
+        if line["system"].casefold() == name.casefold() and line["f1"]:
+            found.setdefault(line["dataset"], []).append(_row(line))
+    return found
+
+
 def follows(precision: float, recall: float, f1: float) -> bool:
     """Whether F1 is the harmonic mean of P and R, all three printed with two digits."""
     low, high = (_harmonic(precision + each, recall + each) + each for each in (-HALF, HALF))

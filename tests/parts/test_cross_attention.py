@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from zoo.blocks.attention import AttentionLayer
 
+from zoo.blocks.attention import AttentionLayer
 from zoo.errors import ConfigError
 from zoo.fusers.cross_attention import CrossAttention
 from zoo.parts import ViewSpec

@@ -19,6 +19,8 @@ from zoo import registry
 from zoo.build import Learnt, build
 from zoo.config.read import read
 from zoo.data.synthetic import Synthetic
+from zoo.encoders.caption import Caption
+from zoo.encoders.transformer import Transformer
 from zoo.errors import ConfigError, DataError
 from zoo.parts import Aligner, Assembly, JointEncoder, Objective, Reader, ViewSpec
 from zoo.runs.job import missing
@@ -90,6 +92,21 @@ def test_learnt_survives_json(sentences: list[list[str]]) -> None:
     text = json.dumps(learnt.as_dict())
     assert Learnt.from_dict(json.loads(text)) == learnt
     assert json.dumps(Learnt.of(samples[::-1]).as_dict()) == text, "order does not matter"
+
+
+def test_an_encoder_knows_the_words_of_the_texts_that_it_reads() -> None:
+    samples = [Sample("1", ("a", "b"), caption="a red dog", extra={"tags": "dog"})]
+    learnt = Learnt.of(samples)
+    assert Learnt.from_dict(json.loads(json.dumps(learnt.as_dict()))) == learnt
+    scratch = {"layers": 1, "width": 8, "heads": 2}
+    cases = {None: {}, "caption": {"a": 1, "red": 1, "dog": 1}, "tags": {"dog": 1}}
+    for context, more in cases.items():
+        settings = {"scratch": scratch, **({"context": context} if context else {})}
+        part = PartSpec("text_encoder", "transformer", Transformer, settings)
+        assert learnt.read_by(part) == Counter("ab") + Counter(more)
+    inner = PartSpec("text_encoder", "transformer", Transformer, {"scratch": scratch})
+    view = PartSpec("image_encoder", "caption", Caption, {}, {"encoder": inner})
+    assert learnt.read_by(view) == Counter({"a": 2, "b": 1, "red": 1, "dog": 1})
 
 
 def test_a_large_vocabulary_stays_small() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from zoo.encoders.frozen import Frozen, FrozenText
 from zoo.encoders.references import noted
 from zoo.errors import ConfigError, DataError
 from zoo.parts import Aligner, ImageEncoder, TextEncoder, ViewSpec
-from zoo.schema import PartSpec, SystemSpec, supplied
+from zoo.schema import PartSpec, SystemSpec, sees, supplied
 from zoo.system import System
 from zoo.types import Sample
 
@@ -28,10 +28,13 @@ class Learnt:
     Args:
         words: how often each word occurs.
         types: the entity types, sorted.
+        texts: how often each word occurs in the samples' other texts, by field (``caption``, names
+            in ``Sample.extra``): for encoders that read them.
     """
 
     words: Counter[str]
     types: list[str]
+    texts: Mapping[str, Counter[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, train: Iterable[Sample]) -> Learnt:
@@ -39,30 +42,51 @@ class Learnt:
         samples = list(train)
         words = Counter(chain.from_iterable(sample.words for sample in samples))
         types = {entity.type for sample in samples for entity in sample.entities}
-        return cls(words, sorted(types))
+        texts: dict[str, Counter[str]] = {}
+        for sample in samples:
+            for name in ("caption", *sample.extra):
+                if text := sample.get(name):
+                    texts.setdefault(name, Counter()).update(text.split())
+        return cls(words, sorted(types), texts)
+
+    def read_by(self, part: PartSpec) -> Counter[str]:
+        """How often each word occurs in what an encoder reads, the sentences always included."""
+        return sum(
+            (self.texts[name] for name in sorted(sees(part) & self.texts.keys())), self.words
+        )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, the same for equal states: ``types``, and ``words`` by their count.
+        """Plain data, the same for equal states: ``types``, ``words`` by their count, ``texts``.
 
         Most words are rare; listed by count, each takes little more than its letters.
         """
-        by_count: dict[str, list[str]] = {}
-        for word, n in sorted(self.words.items(), key=lambda item: (-item[1], item[0])):
-            by_count.setdefault(str(n), []).append(word)
-        return {"types": self.types, "words": by_count}
+        texts = {name: _by_count(words) for name, words in sorted(self.texts.items())}
+        return {"types": self.types, "words": _by_count(self.words), "texts": texts}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Learnt:
         """The inverse of :meth:`as_dict`. Raises DataError where the data is something else."""
         try:
-            counts = {word: int(n) for n, words in data["words"].items() for word in words}
+            counts = _counted(data["words"])
+            texts = {name: _counted(words) for name, words in data["texts"].items()}
             types = list(data["types"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"what a system has learnt from its training data must have `types` and `words` "
-                f"by count; this has not ({type(error).__name__}: {error})"
+                f"what a system has learnt from its training data must have `types`, and `words` "
+                f"and `texts` by count; this has not ({type(error).__name__}: {error})"
             ) from error
-        return cls(Counter(counts), types)
+        return cls(counts, types, texts)
+
+
+def _by_count(words: Counter[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for word, n in sorted(words.items(), key=lambda item: (-item[1], item[0])):
+        found.setdefault(str(n), []).append(word)
+    return found
+
+
+def _counted(by_count: Mapping[str, list[str]]) -> Counter[str]:
+    return Counter({word: int(n) for n, words in by_count.items() for word in words})
 
 
 def build(spec: SystemSpec, train: Iterable[Sample] | Learnt, cache: Path) -> System:
@@ -82,9 +106,10 @@ def build(spec: SystemSpec, train: Iterable[Sample] | Learnt, cache: Path) -> Sy
     encoder = spec.text or spec.joint
     assert encoder is not None, "a validated system has a text or a joint encoder"
     check_losses(spec)
-    text = make(encoder, known, cache)
+    text = make(encoder, {**known, "words": learnt.read_by(encoder)}, cache)
     views: dict[str, ImageEncoder] = {
-        name: make(part, known, cache) for name, part in spec.views.items()
+        name: make(part, {**known, "words": learnt.read_by(part)}, cache)
+        for name, part in spec.views.items()
     }
     known["width"] = known["text_width"] = text.width
     known["views"] = dict(getattr(text, "view_specs", {})) or {

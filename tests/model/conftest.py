@@ -12,7 +12,9 @@ import zoo
 
 REGISTRY = """\
 datasets:
-  mini: {reader: synthetic, ambiguous: 0.5, decoys: 0.0, unseen: 0.0, train: 40, dev: 12, test: 12, languages: [en, de]}
+  mini:
+    {reader: synthetic, ambiguous: 0.5, decoys: 0.0, unseen: 0.0, train: 40, dev: 12, test: 12,
+     languages: [en, de]}
 backbones:
   tiny:
     text: {part: transformer, scratch: {layers: 1, width: 16, heads: 2}}

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from accelerate.utils import set_seed
 
-from zoo.build import Learnt, build
+from zoo.build import build
 from zoo.errors import ConfigError, RunError, ZooError
 from zoo.evaluation.predictions import entity_names, write_predictions
 from zoo.evaluation.scores import score
@@ -226,7 +226,7 @@ def _unknown_words(system: System) -> list[str]:
 
 def _store(job: Job, system: System, folder: Path) -> None:
     """Store all that prediction needs, so that the training data is not needed again."""
-    learnt = Learnt.of(job.data.splits["train"])
+    learnt = job.data.learnt
     languages = {s.language for s in job.data.splits["train"] if s.language is not None}
     facts = Facts(
         run=job.id,

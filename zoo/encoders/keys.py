@@ -118,5 +118,5 @@ def device_kind(device: torch.device) -> str:
 
 def _versions() -> list[str]:
     """Major and minor versions of the libraries that a feature depends on."""
-    packages = ("torch", "torchvision", "transformers", "open_clip_torch", "pillow")
+    packages = ("torch", "torchvision", "transformers", "open_clip_torch", "timm", "pillow")
     return [".".join(metadata.version(name).split(".")[:2]) for name in packages]

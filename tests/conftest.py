@@ -15,6 +15,10 @@ import pytest
 
 from tests.warm import Warm
 
+# Tests run in as many processes as there are cores (-n 2): more threads would only be in each
+# other's way. Set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 
 REGISTRY = """\

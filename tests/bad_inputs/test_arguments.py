@@ -34,7 +34,7 @@ ARGUMENTS = [
     (["show", "plain", "--backbone", "\x07"], ["--backbone", "\\x07"]),
     (["cite"], ["NAME"]),
     (["cite", "a\nb"], ["unknown system, part or citation key `a\\nb`"]),
-    (["cite", "plain", LONG], ["unknown system, part or citation key"]),
+    (["cite", LONG], ["unknown system, part or citation key"]),
     (["list", "systems", "--registry", "gone.yaml"], ["gone.yaml"]),
     (["list", "\u2028"], ["unknown kind `\\u2028`"]),
     (["list", "decoder", "more"], ["more"]),

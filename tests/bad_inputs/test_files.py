@@ -30,7 +30,7 @@ JSONL = [
     "{", "[]", "1", "null", '"a"', "nan", "{}", "[" * 3000, '{"words": []}', '{"words": [""]}',
     '{"words": ["a"]}', '{"words": [1], "entities": []}', '{"words": "a", "entities": []}',
     '{"words": ["a"], "entities": {}}', '{"words": ["a"], "entities": [1]}',
-    '{"words": ["a"], "entities": [[0, 1, "A"]]}', '{"text": 1, "entities": []}',
+    '{"words": ["a"], "entities": [[0, 1]]}', '{"text": 1, "entities": []}',
     '{"words": ["a"], "text": "a", "entities": []}', '{"words": ["a"], "entities": [], "id": ""}',
     '{"words": ["a"], "entities": [], "id": 1.5}', '{"words": ["a"], "entities": [], "image": {}}',
     '{"words": ["a"], "entities": [], "image": "../x"}', '{"text": " ", "entities": []}',

@@ -142,7 +142,7 @@ CHANGES = [
     *[
         ("    aligner:", f"    loss_weights: {value}\n    aligner:", ["loss_weights", ":17"])
         for value in ("[1]", "1", "{contrastive: .nan}", "{contrastive: 1e999}", "{contrastive: x}",
-                      "{contrastive: null}", "{contrastive.gird: 1}", "{crf.grid: 1}")
+                      "{contrastive.gird: 1}", "{crf.grid: 1}")
     ],
     ("    aligner:", "    cites: [1]\n    aligner:", ["cites", ":17"]),
     ("    aligner:", "    description: [a]\n    aligner:", ["description", ":17"]),

@@ -58,9 +58,9 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
     say_notes(todo, console)
     check_pictures({id(job.data): job.data for job in todo}.values())
     weights = check(todo)
+    chosen = engine(todo, execution.workers, execution.engine)
     for data in {job.data.fingerprint: job.data for job in todo}.values():
         write_posts(store.root, data.fingerprint, data.splits)
-    chosen = engine(todo, execution.workers, execution.engine)
     costs = Costs(todo, weights, stored_seconds(todo, store))
     with ConsoleReport(console, todo, costs, getattr(chosen, "workers", 1)) as report:
         failed = chosen.execute(todo, store, report, rerun)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import subprocess
 import sys
@@ -14,10 +13,10 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from tests.pictures import SAMPLES, picture
 from zoo.encoders.caption import Caption
 from zoo.encoders.features import Features
 from zoo.encoders.frozen import Frozen, FrozenText
@@ -26,26 +25,10 @@ from zoo.encoders.pretrained import Pretrained
 from zoo.encoders.small import SmallCNN
 from zoo.encoders.transformer import Transformer
 from zoo.errors import RunError
-from zoo.types import Picture, Sample, View
+from zoo.types import Sample, View
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "pa", "##ris", "##s", "a", "man", "in"]
 WORDS = ("a", "man", "in", "paris", "pas", "zebra")
-
-
-def picture(seed: int, size: tuple[int, int] = (90, 70)) -> Picture:
-    image = Image.new("RGB", size)
-    rng = random.Random(seed)
-    image.putdata([tuple(rng.randbytes(3)) for _ in range(size[0] * size[1])])
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return Picture(f"{seed}.png", data=out.getvalue())
-
-
-SAMPLES = [
-    Sample("1", ("x",), picture=picture(1), caption="a man in paris"),
-    Sample("2", ("x",)),
-    Sample("3", ("x",), picture=picture(3, (40, 130)), caption="paris"),
-]
 
 
 def sentences(count: int, seed: int = 0) -> list[Sample]:

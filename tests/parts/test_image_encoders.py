@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import io
 import json
-import random
 import shutil
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests.pictures import SAMPLES
 from zoo.encoders.cnn import CNN
 from zoo.encoders.open_clip import OpenCLIP
 from zoo.encoders.pictures import collate_pictures, normalise, place, read_picture
@@ -18,22 +17,6 @@ from zoo.encoders.vit import ViT
 from zoo.errors import ConfigError, DataError
 from zoo.parts import ImageEncoder
 from zoo.types import Picture, Sample, View
-
-
-def picture(seed: int, size: tuple[int, int] = (90, 70)) -> Picture:
-    image = Image.new("RGB", size)
-    rng = random.Random(seed)
-    image.putdata([tuple(rng.randbytes(3)) for _ in range(size[0] * size[1])])
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return Picture(f"{seed}.png", data=out.getvalue())
-
-
-SAMPLES = [
-    Sample("1", ("x",), picture=picture(1), caption="a man in paris"),
-    Sample("2", ("x",)),
-    Sample("3", ("x",), picture=picture(3, (40, 130)), caption="paris"),
-]
 
 
 @pytest.fixture(scope="session")

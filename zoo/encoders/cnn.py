@@ -42,16 +42,32 @@ HEADS = ("avgpool", "fc", "classifier")
 
 
 def choose_weights(network: str, weights: str | None) -> Any:
+    """What torchvision calls the weights of a ``cnn``; see :func:`weights_of`."""
+    from torchvision import models
+
+    return weights_of("cnn", models, FAMILIES, network, weights)
+
+
+def weights_of(
+    part: str, module: Any, families: tuple[str, ...], network: str, weights: str | None
+) -> Any:
     """What torchvision calls these weights, or the path of a local file; None: untrained.
+
+    Args:
+        part: who asks, for messages.
+        module: of torchvision's, whose networks may be asked for.
+        families: how their names begin.
 
     Raises:
         ConfigError: unknown network or weights.
     """
     from torchvision import models
 
-    known = [n for n in models.list_models(module=models) if n.startswith(FAMILIES)]
+    known = [name for name in models.list_models(module=module) if name.startswith(families)]
     if network not in known:
-        raise ConfigError(f"cnn: torchvision has no such network `{network}`{near(network, known)}")
+        raise ConfigError(
+            f"{part}: torchvision has no such network `{network}`{near(network, known)}"
+        )
     if weights is None:
         return None
     tags = models.get_model_weights(network).__members__
@@ -61,8 +77,17 @@ def choose_weights(network: str, weights: str | None) -> Any:
     if file.is_file():
         return file
     if file.suffix or "/" in weights:
-        raise ConfigError(f"cnn: weights `{weights}`: no such file (of a network's state_dict)")
-    raise ConfigError(f"cnn: {network} has no weights `{weights}`{near(weights, tags)}")
+        raise ConfigError(f"{part}: weights `{weights}`: no such file (of a network's state_dict)")
+    raise ConfigError(f"{part}: {network} has no weights `{weights}`{near(weights, tags)}")
+
+
+def known_by(chosen: Any, network: str, weights: str | None) -> dict[str, str]:
+    """The chosen weights, with their file's name or SHA-256; nothing where there are none."""
+    if chosen is None:
+        return {}
+    if isinstance(chosen, Path):
+        return {str(weights): digest_file(chosen)}
+    return {f"{network} {weights}": Path(urlparse(chosen.url).path).name}
 
 
 def weights_file(weights: Any) -> Path:
@@ -180,12 +205,7 @@ class CNN(ImageEncoder):
     def loaded(cls, settings: Mapping[str, Any]) -> dict[str, str]:
         """The weights named in the settings, with their file's name or SHA-256."""
         network, weights = settings.get("network", "resnet50"), settings.get("weights", "DEFAULT")
-        chosen = choose_weights(network, weights)
-        if chosen is None:
-            return {}
-        if isinstance(chosen, Path):
-            return {weights: digest_file(chosen)}
-        return {f"{network} {weights}": Path(urlparse(chosen.url).path).name}
+        return known_by(choose_weights(network, weights), network, weights)
 
     def prepare(self, sample: Sample) -> Tensor | None:
         return read_picture(sample, self.size, self.short)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlparse
 
 import numpy as np
 import torch
@@ -13,12 +11,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from zoo.encoders.checkpoint import digest_file
-from zoo.encoders.cnn import read_weights, weights_file
+from zoo.encoders.cnn import known_by, read_weights, weights_file, weights_of
 from zoo.encoders.loading import strict
 from zoo.encoders.pictures import place
 from zoo.encoders.references import Name, note, stored
-from zoo.errors import ConfigError, near
 from zoo.parts import ImageEncoder
 from zoo.registry import register
 from zoo.types import Inputs, Sample, View
@@ -28,29 +24,10 @@ FAMILIES = ("fasterrcnn", "maskrcnn", "keypointrcnn")
 
 
 def choose_weights(network: str, weights: str | None) -> Any:
-    """What torchvision calls these weights, or the path of a local file; None: untrained.
-
-    Raises:
-        ConfigError: unknown network or weights.
-    """
+    """What torchvision calls the weights of a detector; see :func:`zoo.encoders.cnn.weights_of`."""
     from torchvision import models
 
-    known = [n for n in models.list_models(module=models.detection) if n.startswith(FAMILIES)]
-    if network not in known:
-        raise ConfigError(
-            f"detector: torchvision has no such network `{network}`{near(network, known)}"
-        )
-    if weights is None:
-        return None
-    tags = models.get_model_weights(network).__members__
-    if weights in tags:
-        return tags[weights]
-    file = Path(weights).expanduser()
-    if file.is_file():
-        return file
-    if file.suffix or "/" in weights:
-        raise ConfigError(f"detector: weights `{weights}`: no such file (of a state_dict)")
-    raise ConfigError(f"detector: {network} has no weights `{weights}`{near(weights, tags)}")
+    return weights_of("detector", models.detection, FAMILIES, network, weights)
 
 
 def build_detector(network: str, weights: str | None, size: int) -> Any:
@@ -129,12 +106,7 @@ class Detector(ImageEncoder):
         """The weights named in the settings, with their file's name or SHA-256."""
         network = settings.get("network", "fasterrcnn_resnet50_fpn")
         weights = settings.get("weights", "DEFAULT")
-        chosen = choose_weights(network, weights)
-        if chosen is None:
-            return {}
-        if isinstance(chosen, Path):
-            return {weights: digest_file(chosen)}
-        return {f"{network} {weights}": Path(urlparse(chosen.url).path).name}
+        return known_by(choose_weights(network, weights), network, weights)
 
     def train(self, mode: bool = True) -> Detector:
         super().train(mode)

@@ -154,6 +154,7 @@ class Features:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except (OSError, NotImplementedError) as error:
+            # filelock raises the latter where a file system has no locks, which are not needed here
             _log.debug("%s: no lock: %s", self.folder, error)
         try:
             yield

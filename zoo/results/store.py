@@ -212,7 +212,7 @@ def _where_there_are_locks() -> Iterator[None]:
     """Go on without a lock where the file system has none."""
     try:
         yield
-    except NotImplementedError:  # filelock's word for it
+    except NotImplementedError:  # filelock raises it where the file system has no locks
         pass
     except OSError as error:
         if error.errno not in _NO_LOCKS:

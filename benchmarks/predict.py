@@ -19,7 +19,7 @@ from benchmarks.common import ROOT, Result, Settings, alternate, dataset, ratio,
 from zoo.build import build
 from zoo.model.predictor import Predictor
 from zoo.system import Collator
-from zoo.training.batches import by_length
+from zoo.training.batches import by_cost
 from zoo.types import Sample
 
 SEED = 1
@@ -63,7 +63,7 @@ class Bare:
         self.backbone, self.device = system.text.body.model, stream.predictor.device
         samples = list(islice(stream.sentences(), min(BARE, stream.count)))
         self.count, collate = len(samples), Collator(system)
-        made = [collate(batch).inputs["text"] for batch in by_length(samples, ROWS)]
+        made = [collate(batch).inputs["text"] for batch in by_cost(samples, ROWS, collate.cost)]
         self.inputs = [{k: each[k] for k in ("input_ids", "attention_mask")} for each in made]
 
     def __call__(self) -> None:

@@ -198,6 +198,16 @@ def test_the_second_time_nothing_is_trained(finished: str, registry: Path, use: 
     assert [line for line in out.splitlines() if SCORE.search(line)] == rows
 
 
+def test_test_posts_in_the_training_set_are_told(finished: str, registry: Path, use: Use) -> None:
+    for file in (registry.parent / "results" / "datasets").iterdir():
+        posts = json.loads(file.read_text())
+        posts["train"]["ids"].append(posts["test"]["ids"][0])
+        file.write_text(json.dumps(posts))
+    code, out, _ = use("ablate", "--ablation", "parts")
+    assert code == 0
+    assert "In the training set stand: 1 by id and" in " ".join(out.split())
+
+
 def test_what_is_missing_is_made(finished: str, registry: Path, use: Use) -> None:
     root = registry.parent / "results"
     before, tables = folders(root), content(root)

@@ -38,6 +38,8 @@ def test_notes(tmp_path: Path) -> None:
     assert three.notes == ["first"], "nothing is stored of it"
     (alone,) = with_overlaps([table("two", "b" * 64)], tmp_path)
     assert alone.notes == ["first"], "only of test sets that are shown"
+    twice = with_overlaps([table("one", "a" * 64), table("one", "a" * 64)], tmp_path)
+    assert [each.notes for each in twice] == [["first", own]] * 2, "said once"
 
 
 def test_no_text_is_stored(tmp_path: Path) -> None:

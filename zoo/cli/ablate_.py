@@ -50,6 +50,7 @@ def command(
 
     from zoo.cli.execute import carry_out
     from zoo.results.ablations import ablation_tables
+    from zoo.results.overlaps import with_overlaps
     from zoo.results.plots import write_plot
     from zoo.results.statistics import Statistics
     from zoo.results.terminal import render
@@ -76,7 +77,8 @@ def command(
     out, made = make_console(), dict[str, list[dict[str, Any]]]()
     folder, statistics = store.root / "ablations", Statistics(store.root)
     for study, comparisons in sorted_out:
-        tables = ablation_tables(outcomes_of(comparisons, config, store), margin, statistics)
+        compared = outcomes_of(comparisons, config, store)
+        tables = with_overlaps(ablation_tables(compared, margin, statistics), store.root)
         heading = f"{study.name}: {study.description}" if study.description else study.name
         name = f"{study.name}-{suite}" if suite else study.name
         write(tables, folder, name, heading)

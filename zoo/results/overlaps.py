@@ -59,7 +59,7 @@ def _notes(table: Table, tables: Sequence[Table], known: dict[str, dict[str, Pos
                     f"{by_id:,} by id and {by_text:,} by text of the {len(test.ids):,} test posts "
                     f"of {other.facts['dataset']}"
                 )
-    return [f"In the training set stand: {'; '.join(found)}."] if found else []
+    return [f"In the training set stand: {'; '.join(dict.fromkeys(found))}."] if found else []
 
 
 def _path(root: Path, fingerprint: str) -> Path:

@@ -221,8 +221,10 @@ class _Beside:
         """Raises DataError where a folder or file has nothing that belongs to a sentence."""
         for folder in self._folders.values():
             folder.check()
-        for file in (*self._files.values(), *self._boxed.values()):
+        for file in self._files.values():
             file.check()
+        for boxed in self._boxed.values():
+            boxed.check()
         absent = [folder for folder in self._folders.values() if not folder.exists]
         if absent:
             sought = sum(folder.sought for folder in absent)

@@ -442,13 +442,14 @@ def test_controls(registry: Path) -> None:
     assert attention.fuser.settings["heads"] is None, "not that of the base's own"
 
 
-def test_controls_of_the_shipped_systems() -> None:
+@pytest.mark.parametrize("ablation", ["controls", "controls_all"])
+def test_controls_of_the_shipped_systems(ablation: str) -> None:
     """Under every backbone of a suite that has them, with its views' own encoders."""
     config = read(Path(__file__).parents[1] / "registry.yaml")
     for suite in ("mini", "twitter2017", "toy-tweets", "paper"):
-        set_out(config, ["controls"], suite)
+        set_out(config, [ablation], suite)
         found: dict[str, dict[str, Plan]] = {}
-        for plan in config.ablations["controls"].arms:
+        for plan in config.ablations[ablation].arms:
             found.setdefault(plan.arm.comparison.title, {})[plan.arm.name] = plan
         for title, plans in found.items():
             base = next(iter(plans.values())).system
@@ -465,6 +466,27 @@ def test_controls_of_the_shipped_systems() -> None:
                 }  # fmt: skip
                 sees = "caption" if base.views[name].name == "caption" else "picture"
                 assert view.settings == {"of": sees}
+
+
+def test_every_shipped_system_with_a_view_has_controls() -> None:
+    config = read(Path(__file__).parents[1] / "registry.yaml")
+    bases = {base for name in ("controls", "controls_all") for base in config.written[name].base}
+    seeing = {name for name in config.systems if config.spec(name, "tiny").views}
+    variants = {"bert-crf-contrastive", "bert-span-contrastive", "smner-wide"}
+    assert bases == seeing - variants, "add it to the bases of controls_all"
+
+
+def test_plain_attention_leaves_no_weight_of_the_lost_fuser() -> None:
+    """The other weights stay, and the losses that they are of."""
+    config = read(Path(__file__).parents[1] / "registry.yaml")
+    plans = {
+        plan.arm.name: plan.system
+        for plan in config.ablations["controls_all"].arms
+        if plan.arm is not None and plan.arm.comparison.base == "maf"
+    }
+    assert plans["base"].loss_weights == {"crf": 0.62, "match": 0.38, "contrastive": 0.38}
+    assert plans["plain attention"].loss_weights == {"crf": 0.62}
+    assert plans["random vectors"].loss_weights == plans["base"].loss_weights
 
 
 def test_controls_where_there_are_none(registry: Path) -> None:

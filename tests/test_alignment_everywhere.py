@@ -8,6 +8,7 @@ import pytest
 
 from zoo.build import build
 from zoo.config.config import shipped_file
+from zoo.config.controls import NAMES
 from zoo.config.read import read
 from zoo.contracts.inputs import make_samples
 from zoo.schema import SystemSpec
@@ -71,6 +72,22 @@ def test_each_alignment_takes_a_step(base: str, tmp_path: Path) -> None:
             expected = {n for names in plan.system.losses.values() for n in names}
             assert {n.partition(".")[0] for n in output.losses} == expected, plan.arm.name
             assert len(system.predict(Collator(system)(samples))) == len(samples)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_each_control_takes_a_step(base: str, tmp_path: Path) -> None:
+    samples = list(make_samples())[:4]
+    taken = []
+    for plan in [*CONFIG.ablations["controls"].arms, *CONFIG.ablations["controls_all"].arms]:
+        assert plan.arm is not None
+        if plan.arm.comparison.base == base and plan.arm.name in NAMES:
+            system = build(plan.system, samples, tmp_path).train()
+            output = system(Collator(system)(samples))
+            system.total(output.losses).backward()
+            assert all(loss.isfinite() for loss in output.losses.values()), plan.arm.name
+            taken.append(plan.arm.name)
+    plain = {"plain attention"} if base.endswith("-attention") else set()  # it is the base itself
+    assert set(taken) == set(NAMES) - plain
 
 
 @pytest.mark.parametrize(

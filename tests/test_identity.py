@@ -60,6 +60,7 @@ def job(registry: Path, system: str = "seeing", *overrides: str, seed: int = 1) 
         rewrite("epochs: 1", "epochs: 1\n    threads: 1"),
         rewrite("epochs: 1", "epochs: 1\n    precision: bf16"),
         rewrite("epochs: 1", "epochs: 1\n    max_tokens: 4096"),
+        rewrite("epochs: 1", "epochs: 1\n    optimizer: sgd"),
         rewrite("heads: 2}\nrecipes", "heads: 4}\nrecipes"),
         rewrite("level: token, heads: 2", "level: token, heads: 2, concat: true"),
         rewrite("grid: {part: $grid}", "grid: {part: $grid, frozen: true}"),
@@ -84,6 +85,7 @@ def test_a_changed_setting_is_another_run(registry: Path, change: Change) -> Non
         rewrite("epochs: 1", "epochs: 1\n    clip: 1.0\n    optimizer: adamw\n    patience: null"),
         rewrite("epochs: 1", "epochs: 1\n    accumulate: 1\n    threads: null\n    clip: 1"),
         rewrite("epochs: 1", "epochs: 1\n    max_tokens: null"),
+        rewrite("epochs: 1", "epochs: 1\n    momentum: 0"),
         rewrite("part: contrastive", "part: contrastive, level: sentence"),
         rewrite("grid: {part: $grid}", "grid: {part: $grid, frozen: false}"),
         rewrite("fuser:", "loss_weights: {contrastive: 1, crf: 1.0}\n    fuser:"),
@@ -97,6 +99,21 @@ def test_defaults_and_names_do_not_enter(registry: Path, change: Change) -> None
     before = job(registry)
     change(registry)
     assert job(registry).id == before.id
+
+
+def test_momentum_enters_with_the_optimizer_that_has_it(registry: Path) -> None:
+    """What it is not written for keeps its configuration's digest."""
+    spec = job(registry).plan.system
+
+    def entered(**settings: object) -> str:
+        recipe = Recipe(epochs=1, learning_rates={"*": 1e-3}, **settings)
+        return configuration(spec, recipe)[0]
+
+    assert entered() == entered(momentum=0.0) == entered(optimizer="adamw", momentum=0.0)
+    plain = entered(optimizer="sgd")
+    assert plain == entered(optimizer="sgd", momentum=0.0)
+    moving = entered(optimizer="sgd", momentum=0.5)
+    assert len({entered(), entered(optimizer="adam"), plain, moving}) == 4
 
 
 def test_seeds_are_one_variant(registry: Path) -> None:

@@ -463,7 +463,7 @@ def test_size_of_umgf(assemble: Assemble) -> None:
     gate = linear(2 * node, node)
     update = norm + linear(node, 256) + linear(256, node) + norm
     # The objects of the last layer take no messages: nothing reads them.
-    layers = 6 * (words + objects + gate + update) + 5 * (gate + update)
+    layers = 2 * (words + objects + gate + update) + (gate + update)
     fuser = linear(WIDTH, node) + linear(GRID, node) + square + layers
     assert count(system.fuser) == fuser
     assert system.fuser.width == WIDTH + node

@@ -12,7 +12,7 @@ from zoo.fusers.gated_graph import GraphLayer
 from zoo.parts import ViewSpec
 from zoo.types import Text, Units, View
 
-SIZES = {"hidden": 16, "heads": 4, "feed_forward": 12 / 16, "layers": 2}
+SIZES = {"hidden": 16, "heads": 4, "feed_forward": 12 / 16}
 WITHOUT_CONSTRAINTS = {"constrained": False}
 OBJECTS = torch.ones(2, 4, dtype=torch.bool)
 

@@ -74,14 +74,15 @@ def test_a_parameter_without_pattern_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)]
+    ("name", "kind"),
+    [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)],
 )
 def test_optimizer(name: str, kind: type) -> None:
     optimizer = make_optimizer(Model().named_parameters(), recipe(optimizer=name))
     assert type(optimizer) is kind
 
 
-@pytest.mark.parametrize("name", ["adamw", "adam"])
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 @pytest.mark.parametrize("limit", [None, 0.01, 1.0, 1e6])
 def test_folded_clipping_updates_as_clipping_before_does(name: str, limit: float | None) -> None:
     models, optimizers = [], []
@@ -107,6 +108,26 @@ def test_folded_clipping_updates_as_clipping_before_does(name: str, limit: float
         assert norms[0] == pytest.approx(norms[1], rel=1e-6)
     for ours, theirs in zip(models[0].parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_gradient_descent(momentum: float) -> None:
+    """w <- w - rate · m, with m <- momentum · m + gradient."""
+    weight = nn.Parameter(torch.tensor([1.0]))
+    chosen = recipe(optimizer="sgd", momentum=momentum, weight_decay=0.0)
+    optimizer = make_optimizer([("w", weight)], chosen)
+    expected, moving = 1.0, 0.0
+    for gradient in (2.0, -1.0, 4.0):
+        weight.grad = torch.tensor([gradient])
+        optimizer.step()
+        moving = momentum * moving + gradient
+        expected -= 0.1 * moving
+    assert weight.item() == pytest.approx(expected)
+
+
+def test_momentum_is_only_of_gradient_descent() -> None:
+    with pytest.raises(ValueError, match="only `optimizer: sgd` has momentum, and this is `adam`"):
+        recipe(optimizer="adam", momentum=0.9)
 
 
 def test_a_step_is_not_clipped_as_the_one_before_was() -> None:

@@ -38,7 +38,13 @@ def controls(root: Node, spec: SystemSpec, at: Place) -> dict[str, Changes]:
         level = getattr(spec.decoder.cls, "classifies", "token")
         gone = [slot for slot in ("aligner", "fuser", "objective") if getattr(spec, slot)]
         plain = _node({"part": "cross_attention", "level": level}, at)
-        found[ATTENTION] = [*((slot, None) for slot in gone), ("fuser", plain)]
+        of_fuser = getattr(spec.fuser.cls, "loss_names", ()) if spec.fuser else ()
+        weights = [name for name in spec.loss_weights if name in of_fuser]
+        found[ATTENTION] = [
+            *((slot, None) for slot in gone),
+            *((f"loss_weights.{name}", None) for name in weights),
+            ("fuser", plain),
+        ]
         written = tree.system(root, spec.name, spec.backbone)["views"]
         found[RANDOM] = [
             (

@@ -40,6 +40,13 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _of_sgd(momentum: float, info: ValidationInfo) -> float:
+    optimizer = info.data.get("optimizer", "sgd")
+    if momentum and optimizer != "sgd":
+        raise refused(((), f"only `optimizer: sgd` has momentum, and this is `{optimizer}`"))
+    return momentum
+
+
 System = Annotated[str, AfterValidator(partial(_known, "systems"))]
 Dataset = Annotated[str, AfterValidator(partial(_known, "datasets"))]
 Backbone = Annotated[str, AfterValidator(partial(_known, "backbones"))]
@@ -57,6 +64,9 @@ class Recipe(Strict):
     ``threads`` is the number of processor threads of a run; None: all. A small model is no faster
     on many, and the same number everywhere gives the same bytes, however many runs go on at once.
 
+    ``momentum`` is of ``optimizer: sgd``: the share of the last step that goes into the next; 0:
+    plain gradient descent.
+
     ``max_tokens`` bounds what an encoder reads at once: the tokens (sub-words, words, regions) of
     its longest input times the inputs; None: what the machine's memory allows. A batch beyond it
     is encoded a few sentences at a time, with the loss and the gradient of the whole batch, up to
@@ -66,7 +76,8 @@ class Recipe(Strict):
     epochs: Count
     batch_size: Count = 16
     learning_rates: Annotated[dict[str, Positive], Field(min_length=1)]
-    optimizer: Literal["adamw", "adam"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    momentum: Annotated[float, Field(ge=0, lt=1), AfterValidator(_of_sgd)] = 0.0
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     schedule: Literal["linear", "constant"] = "linear"
     warmup: Share = 0.1

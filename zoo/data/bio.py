@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from zoo.data.blocks import Block, Columns, read_blocks
+from zoo.data.boxes import FIELD, Boxes
 from zoo.data.captions import Captions
 from zoo.data.files import (
     Ids,
@@ -48,6 +49,8 @@ class Bio:
             of which the splits are made (see :func:`zoo.data.splitting.completed`).
         captions: a captions file in that folder (see :func:`zoo.data.captions.read_captions`).
         images: the folder of the pictures, in that folder; it need not be there.
+        boxes: a file in that folder with the boxes in each picture, for the encoder ``crops`` (see
+            :func:`zoo.data.boxes.read_boxes`).
         labels: entity types to rename, applied after reading.
         tags: how tags are read into entities (see :func:`zoo.tags.read_tags`).
         languages: sub-folders of ``path``, one a language, each with its three files.
@@ -73,6 +76,7 @@ class Bio:
         path: str,
         captions: str | None = None,
         images: str | None = None,
+        boxes: str | None = None,
         labels: dict[str, str] | None = None,
         tags: Reading = "lenient",
         languages: Annotated[list[str], Field(min_length=1)] | None = None,
@@ -90,6 +94,7 @@ class Bio:
         self._path = path
         self._captions = captions
         self._images = images
+        self._boxes = boxes
         self._labels = labels or {}
         self._reading: Reading = tags
         self._languages = languages
@@ -101,11 +106,11 @@ class Bio:
 
         Raises:
             DataError: a file is missing, empty or malformed; names the file and the line. Or no
-                picture of the folder, or no caption of the file, belongs to a sentence.
+                picture of the folder, or no caption or boxes of the file, belongs to a sentence.
         """
         folder = dataset_folder(self._root, self._path)
         splits: Splits = {}
-        beside_text = _Beside(self._images, self._captions)
+        beside_text = _Beside(self._images, self._captions, self._boxes)
         if self._languages is None:
             self._read_folder(self._root / self._path, folder, None, splits, beside_text)
         for language in dict.fromkeys(self._languages or ()):
@@ -128,7 +133,7 @@ class Bio:
         splits: Splits,
         beside_text: _Beside,
     ) -> None:
-        captions, pictures = beside_text.of(folder, outer, self._root)
+        captions, pictures, boxes = beside_text.of(folder, outer, self._root)
         tally, ids = beside_text.tally, beside_text.ids
         prefix = f"{language}/" if language else ""
         whole = language is not None
@@ -142,6 +147,7 @@ class Bio:
                 id = ids.unique(prefix + name, split, tally)
                 picture = pictures.find(name, f"{file}:{block.line}") if pictures else None
                 caption = captions.find(name) if captions else None
+                inside = boxes.find(name) if boxes else None
                 if block.id and pictures and pictures.exists:
                     if picture is None:
                         tally("picture absent", id)
@@ -150,6 +156,8 @@ class Bio:
                         tally("several pictures", id)
                 if captions and caption is None:
                     tally("caption absent", id)
+                if boxes and inside is None:
+                    tally("boxes absent", id)
                 samples.append(
                     Sample(
                         id=id,
@@ -160,6 +168,7 @@ class Bio:
                         language=language or self._language,
                         picture=picture,
                         caption=caption or None,
+                        extra={} if inside is None else {FIELD: inside},
                     )
                 )
 
@@ -173,10 +182,12 @@ def _taken(blocks: list[Block]) -> Iterator[Block]:
 
 
 class _Beside:
-    """What belongs to the texts of a dataset: pictures, captions, ids, and what was noticed."""
+    """What belongs to the texts of a dataset: pictures, captions, boxes, ids, and what was
+    noticed."""
 
-    def __init__(self, images: str | None, captions: str | None) -> None:
-        self._images, self._captions = images, captions
+    def __init__(self, images: str | None, captions: str | None, boxes: str | None) -> None:
+        self._images, self._captions, self._boxes = images, captions, boxes
+        self._boxed: dict[Path, Boxes] = {}
         self._folders: dict[Path, PictureFolder] = {}
         self._files: dict[Path, Captions] = {}
         self.tally, self.ids = Tally(), Ids()
@@ -186,9 +197,9 @@ class _Beside:
         """The same entities; sentences with equal ones share them in memory."""
         return self._entities.setdefault(entities, entities)
 
-    def of(self, *places: Path) -> tuple[Captions | None, PictureFolder | None]:
+    def of(self, *places: Path) -> tuple[Captions | None, PictureFolder | None, Boxes | None]:
         """What is in the first of the places that has it."""
-        captions = pictures = None
+        captions = pictures = boxes = None
         if self._captions:
             file = beside(self._captions, *places)
             if file not in self._files:
@@ -199,7 +210,12 @@ class _Beside:
             if folder not in self._folders:
                 self._folders[folder] = PictureFolder(folder)
             pictures = self._folders[folder]
-        return captions, pictures
+        if self._boxes:
+            file = beside(self._boxes, *places)
+            if file not in self._boxed:
+                self._boxed[file] = Boxes(file)
+            boxes = self._boxed[file]
+        return captions, pictures, boxes
 
     def check(self) -> None:
         """Raises DataError where a folder or file has nothing that belongs to a sentence."""
@@ -207,6 +223,8 @@ class _Beside:
             folder.check()
         for file in self._files.values():
             file.check()
+        for boxed in self._boxed.values():
+            boxed.check()
         absent = [folder for folder in self._folders.values() if not folder.exists]
         if absent:
             sought = sum(folder.sought for folder in absent)

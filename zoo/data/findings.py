@@ -13,6 +13,7 @@ from zoo.types import Sample, Splits
 Kind = Literal[
     "picture absent",
     "caption absent",
+    "boxes absent",
     "several pictures",
     "repeated id",
     "post of an earlier split",
@@ -31,6 +32,11 @@ _WORDING: Mapping[Kind, tuple[str, str, bool]] = {
     "caption absent": (
         "sentence is not in the captions file",
         "sentences are not in the captions file",
+        True,
+    ),
+    "boxes absent": (
+        "sentence is not in the boxes file",
+        "sentences are not in the boxes file",
         True,
     ),
     "several pictures": (

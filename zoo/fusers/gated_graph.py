@@ -44,7 +44,7 @@ class GatedGraph(Fuser):
         views: what each view will give; its regions are the objects.
         level: whether words (token) or candidate spans (span) are the nodes.
         hidden: width of the nodes; None: D in whole heads, but at most 512, as published for 768.
-        layers: of the graph.
+        layers: of the graph; two, as the paper chose on dev, where the released code has six.
         heads: of the attention within each kind; a divisor of ``hidden``.
         feed_forward: hidden size of the feed-forward layers, as a multiple of ``hidden``.
         dropout: behind each ReLU of the object nodes; there is none in the layers.
@@ -60,7 +60,7 @@ class GatedGraph(Fuser):
         *,
         level: Literal["token", "span"] = "token",
         hidden: Positive | None = None,
-        layers: Annotated[int, Field(gt=0, le=100)] = 6,
+        layers: Annotated[int, Field(gt=0, le=100)] = 2,
         heads: Positive = 8,
         feed_forward: Annotated[float, Field(gt=0, le=64)] = 0.5,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,

@@ -15,7 +15,7 @@ from zoo.errors import ConfigError
 def make_optimizer(
     named: Iterable[tuple[str, nn.Parameter]], recipe: Recipe
 ) -> torch.optim.Optimizer:
-    """AdamW or Adam over groups of one learning rate and weight decay each.
+    """AdamW, Adam or gradient descent over groups of one learning rate and weight decay each.
 
     Vectors and scalars (biases, normalisation) are not decayed.
 
@@ -34,14 +34,15 @@ def make_optimizer(
             )
         decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
+    made = [
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+    # fused: one pass over memory, on a CPU a third of the time
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(made, momentum=recipe.momentum, fused=True)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(
-        [
-            {"params": parameters, "lr": rate, "weight_decay": decay}
-            for (rate, decay), parameters in groups.items()
-        ],
-        fused=True,  # one pass over memory: on a CPU a third of the time
-    )
+    return kind(made, fused=True)
 
 
 def fold_clipping(optimizer: torch.optim.Optimizer, limit: float | None) -> float:

@@ -182,6 +182,12 @@ ARGUMENTS = [
     (["data", "import", "--from", "label-studio", "a.txt", "out"], ["a.txt", "not JSON"]),
     (["data", "import", "--from", "csv", "a.txt", "out"], ["a.txt:1", "columns"]),
     (["data", "import", "--from", "conll", "a.txt", "out"], ["a.txt:1"]),
+    (["data", "import", "unseen.jsonl", "out"], ["unseen.jsonl", "empty"]),
+    (["data", "import", "half.jsonl", "out"], ["half.jsonl:1", "half of a surrogate pair"]),
+    (["data", "import", "ragged.csv", "out"], ["ragged.csv:3: 4 columns"]),
+    (["data", "import", "short.csv", "out"], ["short.csv:2: 2 columns"]),
+    (["data", "import", "double.csv", "out"], ["double.csv:1: two columns are called `word`"]),
+    (["data", "import", "deep.csv", "out"], ["deep.csv:2: `entities` is not JSON"]),
     (["data", "import", "--from", "brat", "a.txt", "out"], ["a.ann: no such file"]),
     (["data", "import", "--from", "hf", "full", "out"], ["full", "not a file"]),
     (["data", "import", "train.jsonl", "full"], ["full: is there already"]),
@@ -201,6 +207,12 @@ def test_arguments(
     put("a.txt", "Anna saw Rome.")(tmp_path)
     for name in ("empty.txt", "empty.jsonl"):
         put(name, "")(tmp_path)
+    put("unseen.jsonl", "\u200b\n")(tmp_path)
+    put("half.jsonl", '{"text": "Anna", "label": [[0, 4, "A\\ud800"]]}')(tmp_path)
+    put("ragged.csv", "sentence,word,tag\n1,Anna,B-PER\n1,,,O\n")(tmp_path)
+    put("short.csv", "sentence,word,tag\n1,Anna\n")(tmp_path)
+    put("double.csv", "sentence,word,word,tag\n1,x,Anna,B-PER\n")(tmp_path)
+    put("deep.csv", f"text,entities\nAnna,{'[' * 5000}\n")(tmp_path)
     record = {"id": 1, "text": "Anna", "label": [], "image": "1.jpg"}
     put("train.jsonl", json.dumps(record))(tmp_path)
     (tmp_path / "full").mkdir()

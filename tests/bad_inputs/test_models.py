@@ -120,6 +120,18 @@ def test_folders(model: Path, refuse, edit: Callable[[Path], object], words: Seq
         zoo.load(model)
 
 
+@pytest.mark.parametrize("edit", [set_run, put("run.json", "{"), cut("run.json")], ids=str)
+def test_a_run_whose_record_is_broken_is_not_passed_over(
+    trained: Path, tmp_path: Path, refuse, put_run, edit: Callable[[Path], object]
+) -> None:
+    root = tmp_path / "results"
+    folder = shutil.copytree(trained, root / "runs" / "plain" / "mini" / trained.name)
+    put_run(root, system="plain", seed=2)
+    edit(folder)
+    for name in ("plain@mini", trained.name.partition("-")[2][:8]):
+        refuse(["predict", name, *TEXT], [trained.name, "run.json"])
+
+
 INPUTS: list[tuple[str, str | bytes, Sequence[str]]] = [
     ("a.txt", b"a\0b\n", ["a.txt:1", "NUL"]),
     ("a.txt", b"a\n\xff\xfe\n", ["a.txt:2", "not UTF-8"]),

@@ -98,7 +98,8 @@ class Picture:
         transparent parts lie on white.
 
         Raises:
-            DataError: the file can't be read or decoded, or has more than ``MAX_PIXELS`` pixels.
+            DataError: the file can't be read or decoded, has more than ``MAX_PIXELS`` pixels, or is
+                a PNG with a wrong checksum or without its end.
         """
         try:
             data = self.read()
@@ -165,6 +166,9 @@ def _decode(data: bytes) -> Image:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} × {height} pixels; at most {MAX_PIXELS:,} are decoded")
+    if image.format == "PNG":  # decoding does not look at the checksums of most chunks
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as again:
+            again.verify()
     turn = _turn(image)
     image = _rgb(image)
     return image if turn is None else image.transpose(turn)

@@ -16,7 +16,8 @@ DATA = "-o", "datasets.mini={reader: bio, path: set, captions: captions.txt, ima
 HUGE = "1" + 400 * "0"
 
 BIO = [
-    (b"", "empty"), (b"\n\n", "empty"), (b"Ada\nsaw\n", "stands alone"), (b"\0\0", "NUL"),
+    (b"", "empty"), (b"\n\n", "empty"), ("\u200b\n".encode(), "empty"),
+    (b"Ada\nsaw\n", "stands alone"), (b"\0\0", "NUL"),
     (b"\xff\xfeA", "not UTF-8"), (b"caf\xe9\tO\n", "not UTF-8"), (b"\xed\xa0\x80\tO\n", "UTF-8"),
     (b"Ada\tX-PER\n", "unknown tag"), (b"Ada\tB-\n", "unknown tag"), (b"a b c d e O\n", "columns"),
     (b"Ada\tB-PER\n\tI-PER\n", "without a word"), (b"a\tO\nb\tNN\tO\n", "columns"),
@@ -35,6 +36,10 @@ JSONL = [
     '{"words": ["a"], "entities": [], "id": 1.5}', '{"words": ["a"], "entities": [], "image": {}}',
     '{"words": ["a"], "entities": [], "image": "../x"}', '{"text": " ", "entities": []}',
     '{"words": ["a"], "entities": [], "image": "a\\u0000b/../.."}',
+    '{"words": ["a\\ud800"], "entities": []}', '{"words": ["a"], "entities": [[0, 1, "\\udc00"]]}',
+    '{"words": ["a"], "entities": [], "caption": "\\uD83D"}',
+    '{"text": "a b", "entities": [{"start": 0, "end": 1, "type": "A", "text": "b"}]}',
+    '{"words": ["a", "b"], "entities": [{"start": 0, "end": 1, "type": "A", "text": "b"}]}',
     '{"words": ["a"], "entities": [], "caption": 1}', '{"words": ["a"], "entities": [], "x": 1}',
     *(f'{{"words": ["a"], "entities": [{{"start": {a}, "end": {b}, "type": {c}}}]}}'
       for a, b, c in [
@@ -46,7 +51,8 @@ JSONL = [
 CAPTIONS = [
     "", "\n", "a\n", "1.jpg a\n", " :a\n", "train.jpg :a\ntrain.png :b\n", "train\ta\tb\n", "{",
     "[1]", "[" * 3000, '{"id": 1}\n', '{"id": true, "caption": "a"}\n', "[{}]", "[null]",
-    '[{"id": 1, "caption": 1}]', '{"id": "\\u0000"}\n', "9.jpg :a cat\n", "\0", "\x1b[2J",
+    '[{"id": 1, "caption": 1}]', "\u200b\n", '{"1": "\\ud800"}',
+    '[{"id": 1, "caption": "\\udc00"}]', '{"id": "\\u0000"}\n', "9.jpg :a cat\n", "\0", "\x1b[2J",
 ]  # fmt: skip
 PICTURES = [
     b"", b"text", PNG, b"\xff\xd8\xff\xe0", b"GIF89a", b"BM", b"RIFF\0\0\0\0WEBP", b"%!PS-Adobe",

@@ -120,6 +120,18 @@ def test_folders(model: Path, refuse, edit: Callable[[Path], object], words: Seq
         zoo.load(model)
 
 
+@pytest.mark.parametrize("edit", [set_run, put("run.json", "{"), cut("run.json")], ids=str)
+def test_a_run_whose_record_is_broken_is_not_passed_over(
+    trained: Path, tmp_path: Path, refuse, put_run, edit: Callable[[Path], object]
+) -> None:
+    root = tmp_path / "results"
+    folder = shutil.copytree(trained, root / "runs" / "plain" / "mini" / trained.name)
+    put_run(root, system="plain", seed=2)
+    edit(folder)
+    for name in ("plain@mini", trained.name.partition("-")[2][:8]):
+        refuse(["predict", name, *TEXT], [trained.name, "run.json"])
+
+
 INPUTS: list[tuple[str, str | bytes, Sequence[str]]] = [
     ("a.txt", b"a\0b\n", ["a.txt:1", "NUL"]),
     ("a.txt", b"a\n\xff\xfe\n", ["a.txt:2", "not UTF-8"]),
@@ -182,6 +194,12 @@ ARGUMENTS = [
     (["data", "import", "--from", "label-studio", "a.txt", "out"], ["a.txt", "not JSON"]),
     (["data", "import", "--from", "csv", "a.txt", "out"], ["a.txt:1", "columns"]),
     (["data", "import", "--from", "conll", "a.txt", "out"], ["a.txt:1"]),
+    (["data", "import", "unseen.jsonl", "out"], ["unseen.jsonl", "empty"]),
+    (["data", "import", "half.jsonl", "out"], ["half.jsonl:1", "half of a surrogate pair"]),
+    (["data", "import", "ragged.csv", "out"], ["ragged.csv:3: 4 columns"]),
+    (["data", "import", "short.csv", "out"], ["short.csv:2: 2 columns"]),
+    (["data", "import", "double.csv", "out"], ["double.csv:1: two columns are called `word`"]),
+    (["data", "import", "deep.csv", "out"], ["deep.csv:2: `entities` is not JSON"]),
     (["data", "import", "--from", "brat", "a.txt", "out"], ["a.ann: no such file"]),
     (["data", "import", "--from", "hf", "full", "out"], ["full", "not a file"]),
     (["data", "import", "train.jsonl", "full"], ["full: is there already"]),
@@ -201,6 +219,12 @@ def test_arguments(
     put("a.txt", "Anna saw Rome.")(tmp_path)
     for name in ("empty.txt", "empty.jsonl"):
         put(name, "")(tmp_path)
+    put("unseen.jsonl", "\u200b\n")(tmp_path)
+    put("half.jsonl", '{"text": "Anna", "label": [[0, 4, "A\\ud800"]]}')(tmp_path)
+    put("ragged.csv", "sentence,word,tag\n1,Anna,B-PER\n1,,,O\n")(tmp_path)
+    put("short.csv", "sentence,word,tag\n1,Anna\n")(tmp_path)
+    put("double.csv", "sentence,word,word,tag\n1,x,Anna,B-PER\n")(tmp_path)
+    put("deep.csv", f"text,entities\nAnna,{'[' * 5000}\n")(tmp_path)
     record = {"id": 1, "text": "Anna", "label": [], "image": "1.jpg"}
     put("train.jsonl", json.dumps(record))(tmp_path)
     (tmp_path / "full").mkdir()

@@ -40,6 +40,54 @@ def test_a_closed_pipe(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, ""), "what was asked for was not said"
 
 
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+def test_closed_outputs(tmp_path: Path, closed: str) -> None:
+    ends = {"stdout": ">&-", "stderr": "2>&-", "both": ">&- 2>&-"}[closed]
+    for args, code in (("list", 0), ("list gone", 2)):
+        command = f'exec "{COMMAND[0]}" -c "{COMMAND[2]}" {args} {ends}'
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_for_errors(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*COMMAND, "list", "gone"], stderr=full, cwd=tmp_path)
+    assert done.returncode == 2
+
+
+LOST = """
+import os, signal, time, weakref
+from zoo import cli
+
+class Thing: ...
+
+def verb(**options):
+    thing = Thing()
+    reference = weakref.ref(thing, lambda _: [os.kill(os.getpid(), {number}), list(range(9))])
+    del thing
+    time.sleep(60)
+
+cli.cli.main = verb
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_inside_of_a_callback_is_not_lost(tmp_path: Path, number: int, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOST.format(number=int(number))],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=50,
+    )
+    assert done.returncode == code
+    assert done.stderr.startswith("zoo: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_torchrun_is_refused(zoo: Zoo) -> None:
     done = zoo("run", WORLD_SIZE="2", RANK="0", LOCAL_RANK="0")
     assert done.returncode == 2

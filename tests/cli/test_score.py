@@ -193,6 +193,20 @@ MISMATCHES = {
         lambda d: (tags(d / "g.txt", GOLD), tags(d / "p.txt", [()] * 3, "bca")),
         ["p.txt:11: 1 words, but 4 in", "g.txt:1; give both files the same sentences"],
     ),
+    "another order": (
+        lambda d: (
+            broken(d / "g.txt", "Ada\tO\n\nBob\tB-PER\n"),
+            broken(d / "p.txt", "Bob\tB-PER\n\nAda\tO\n"),
+        ),
+        ["p.txt:1: the word `Bob`, but `Ada` in", "g.txt:1; without ids", "paired by order"],
+    ),
+    "predictions for other gold entities": (
+        lambda d: (
+            broken(d / "g.jsonl", '{"id": "a", "gold": [[0, 1, "PER"]], "predicted": []}\n'),
+            broken(d / "p.jsonl", '{"id": "a", "gold": [], "predicted": [[0, 1, "PER", 1.0]]}\n'),
+        ),
+        ["p.jsonl:1: its gold entities are not those of", "g.jsonl:1", "different data"],
+    ),
     "an entity too far": (
         lambda d: (
             tags(d / "g.txt", GOLD),

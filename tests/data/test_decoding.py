@@ -174,7 +174,17 @@ def test_half_transparency_is_mixed_with_white():
     assert opened(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 128)), "PNG"))[0, 0, 0] == 127
 
 
+NOISE = encoded(
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)), "PNG"
+)
+AT = NOISE.index(b"IDAT")
 BROKEN = {
+    "PNG with a bit turned": (
+        NOISE[: AT + 30] + bytes([NOISE[AT + 30] ^ 1]) + NOISE[AT + 31 :],
+        "",
+    ),
+    "PNG with another checksum": (NOISE[:-20] + b"\0" * 8 + NOISE[-12:], "checksum"),
+    "PNG without its end": (NOISE[:-12], "truncated"),
     "empty": (b"", "the file is empty"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "`%!PS-Adobe-3`"),
     "web page": (b"<!DOCTYPE html>\r\n", "`<!DOCTYPE ht`"),

@@ -84,9 +84,33 @@ def test_types_have_no_invisible_ends(tmp_path, dirt):
     splits = Jsonl(tmp_path, path="json").read()
     assert splits["train"][0].entities == (Entity(0, 1, "PER"),)
     assert texts(splits)[0] == (
-        f"train: 1 tag or type is read without the invisible characters at its ends: "
-        f"`PER{shown(dirt)}`"
+        f"train: 1 tag or type is read without its invisible characters: `PER{shown(dirt)}`"
     )
+
+
+@pytest.mark.parametrize("char", ["\u200b", "\u2060", "\ufeff", "\u00ad", "\u200e"])
+def test_types_that_look_alike_are_one(tmp_path, char):
+    splits = read(tmp_path, ROWS + f"Ida\tB-{char}P{char}ER\n")
+    assert {e.type for e in splits["train"][0].entities} == {"PER", "LOC"}
+    splits = read(tmp_path, "Anna\tB-\u0645\u200c\u0646\nsaw\tO\n")
+    assert splits["train"][0].entities[0].type == "\u0645\u200c\u0646", "what joins letters stays"
+
+
+@pytest.mark.parametrize("dirt", ["\u200b", "\u00a0", "\u2060"])
+def test_ids_have_no_invisible_ends(tmp_path, dirt):
+    (tmp_path / "captions.txt").write_text(f"{dirt}1.jpg{dirt} :a cat\n{dirt}\n")
+    splits = read(tmp_path, f"IMGID:{dirt}1{dirt}\n{ROWS}", captions="captions.txt")
+    assert (splits["train"][0].id, splits["train"][0].caption) == ("1", "a cat")
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1e", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("gap", ["\t", " "])
+def test_rows_that_other_line_ends_join_are_refused(tmp_path, end, gap):
+    rows = f"Anna{gap}B-PER{end}saw{gap}O{end}Rome{gap}B-LOC\n"
+    with pytest.raises(DataError, match=r"train\.txt:1: the column .* line in some programs"):
+        read(tmp_path, rows)
+    (sample,) = read(tmp_path, f"An{end}na\tB-PER\n")["train"]
+    assert sample.words == (f"An{end}na",), "inside of a word it is a character like others"
 
 
 @pytest.mark.parametrize("word", ["", " ", "\ufeff"])

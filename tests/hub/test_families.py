@@ -296,6 +296,40 @@ def test_weights_of_another_model_for_pictures(save: Save, tmp_path: Path) -> No
     refused(lambda: ViT(model=str(folder)), "layers.1", "another model")
 
 
+PREPARED = {
+    "size": (0, -5, "a", [32, 32], {"height": "a"}, {"longest_edge": 32}, {"shortest_edge": 10**6},
+             {"height": 32, "width": 64}),
+    "crop_size": (0, {"height": 32, "width": 16}),
+    "crop_pct": (0, 2, "x"),
+    "image_mean": (0.5, [0.5], "x", [float("nan")] * 3),
+    "image_std": ([0, 0, 0], [1, 1]),
+    "resample": (99, "bilinear"),
+    "do_center_crop": ("yes",),
+    "do_resize": (False,),
+    "do_rescale": (False,),
+    "rescale_factor": (1.0,),
+    "do_pad": (True,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", PREPARED)
+def test_pictures_that_cannot_be_prepared_so(key: str, save: Save, tmp_path: Path) -> None:
+    folder = shutil.copytree(save("clip"), tmp_path / "clip")
+    for value in PREPARED[key]:
+        change(folder, "preprocessor_config.json", **{key: value})
+        refused(lambda: ViT(model=str(folder)), "preprocessor_config.json", f"`{key}`")
+    change(folder, "preprocessor_config.json", **{key: None})
+    assert ViT(model=str(folder)).size == 32, "a null says nothing"
+
+
+def test_pictures_whose_colours_are_not_normalised(save: Save, tmp_path: Path) -> None:
+    folder = shutil.copytree(save("clip"), tmp_path / "clip")
+    assert ViT(model=str(folder)).mean == (0.1, 0.2, 0.3)
+    change(folder, "preprocessor_config.json", do_normalize=False)
+    encoder = ViT(model=str(folder))
+    assert (encoder.mean, encoder.std) == ((0, 0, 0), (1, 1, 1))
+
+
 OPEN_CLIP = {
     "embed_dim": 8,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},

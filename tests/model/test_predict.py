@@ -130,6 +130,51 @@ def test_pictures(use: Use, tmp_path: Path) -> None:
     assert "none of the 2 posts has one; give --images DIR" in err
 
 
+WORDS = "Anna\tB-PER\nin\tO\nRome\tB-LOC\n"
+BLOCKS = f"IMGID:1\n{WORDS}\nIMGID:2\n{WORDS}"
+COLUMNS = {
+    **{f"ends in {end!r}": BLOCKS.replace("\n", end) for end in ("\r\n", "\r", "\r\r\n", "\n\r")},
+    **{
+        f"begins with {mark!r}": BLOCKS.replace("IMGID:", mark)
+        for mark in ("IMGID: ", "imgid:", " IMGID:", "\ufeffIMGID:")
+    },
+    "tags behind ids": BLOCKS.replace(":1", ":1\tO").replace(":2", ":2 O"),
+    "U+FEFF inside": BLOCKS.replace("nn", "n\ufeffn"),
+    "counts": "".join(
+        f"# sent_id = {id}\n1-2\tx\t_\n1\tAnna\t_\n2\tin\t_\n3\tRome\t_\n3.1\tx\t_\n\n"
+        for id in "12"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_as_they_come(tmp_path: Path, name: str) -> None:
+    from zoo.model.inputs import Source
+
+    (tmp_path / "x.conll").write_bytes(COLUMNS[name].encode())
+    read = [(post.sample.id, post.sample.words) for post in Source(str(tmp_path / "x.conll"))]
+    assert read == [("1", ("Anna", "in", "Rome")), ("2", ("Anna", "in", "Rome"))]
+
+
+def test_a_number_is_a_word_where_words_are_not_counted(tmp_path: Path) -> None:
+    from zoo.model.inputs import Source
+
+    file = tmp_path / "x.conll"
+    file.write_text("2017 CD O\nAnna NNP B-PER\n\n1 CD O\n")
+    assert [post.sample.words for post in Source(str(file))] == [("2017", "Anna"), ("1",)]
+    file.write_text("1 Anna B-PER\n\n1 Rome B-LOC\n2 in O\n")
+    assert [post.sample.words for post in Source(str(file))] == [("Anna",), ("Rome", "in")]
+
+
+def test_lines_of_text_end_as_in_data(tmp_path: Path) -> None:
+    from zoo.model.inputs import Source
+
+    for end in ("\n", "\r\n", "\r", "\r\r\n", "\n\r"):
+        (tmp_path / "x.txt").write_bytes(end.join(("a b", "", "c")).encode())
+        posts = list(Source(str(tmp_path / "x.txt")))
+        assert [post.sample.words for post in posts] == [("a", "b"), (), ("c",)]
+
+
 def test_captions_and_ids(tmp_path: Path) -> None:
     from zoo.model.inputs import Source
 

@@ -195,6 +195,21 @@ def test_weights_and_history_may_go_but_not_change(
     assert "notes.txt: run.json doesn't list it" in line
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+def test_verify_finds_what_is_no_file(tmp_path: Path, put_run: PutRun, kind: str) -> None:
+    folder = put_run(tmp_path)
+    path = folder / "history.csv"
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("gone")
+    (line,) = verify(folder)[1]
+    assert line.startswith(f"{path}: not a regular file")
+
+
 def test_a_record_of_a_trained_run_is_whole(tmp_path: Path, put_run: PutRun) -> None:
     folder = put_run(tmp_path)
     data = json.loads((folder / "run.json").read_text()) | {"device": None, "kind": "run"}

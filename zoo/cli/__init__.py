@@ -5,12 +5,15 @@ Verbs are imported when used: ``zoo --help`` needs neither torch nor rich.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import importlib
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
+from typing import TextIO
 
 import click
 
@@ -75,7 +78,25 @@ def main() -> None:
     Exit codes: 0 all well, 1 a run failed or the system refused something, 2 wrong use, 130
     interrupted, 143 terminated.
     """
+    try:
+        _main()
+    finally:
+        atexit.register(_leave)  # now, so that it comes before what libraries have registered
+
+
+def _leave() -> None:
+    """All is done: a signal during the end of the interpreter ends it, without a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
+    sys.unraisablehook = _lost
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the command
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1"):
             fail(2, "zoo starts its own processes (--jobs); call it without torchrun")
@@ -93,7 +114,7 @@ def main() -> None:
     except _Terminated:
         fail(143, "terminated; nothing is lost: the same command resumes")
     except OSError as error:
-        _silence()
+        _silence(sys.stdout)
         where = f"{error.filename}: " if error.filename else ""
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             fail(2, f"{where}{error.strerror}; give another path")
@@ -114,11 +135,30 @@ def _terminated(number: int, frame: object) -> None:
     raise _Terminated
 
 
-def _silence() -> None:
+def _lost(unraisable: sys.UnraisableHookArgs) -> None:
+    """Have a signal come again that came inside of a callback, where Python passes over what is
+    raised (while it imports, for one)."""
+    number = {KeyboardInterrupt: signal.SIGINT, _Terminated: signal.SIGTERM}.get(
+        unraisable.exc_type
+    )
+    if number is None:
+        _passed_over(unraisable)
+        return
+    if number is signal.SIGTERM:
+        signal.signal(number, _terminated)
+    again = threading.Timer(0.01, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
+
+
+_passed_over = sys.unraisablehook
+
+
+def _silence(output: TextIO) -> None:
     """Let nothing more be written to an output that takes nothing (a closed pipe, a full disk)."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     with suppress(OSError):  # an output without a file, as in a notebook
-        os.dup2(nothing, sys.stdout.fileno())
+        os.dup2(nothing, output.fileno())
 
 
 def _path(error: click.UsageError) -> str:
@@ -126,9 +166,12 @@ def _path(error: click.UsageError) -> str:
 
 
 def fail(code: int, *problems: str, hint: str = "") -> None:
-    """Print one line a problem to standard error and exit."""
-    for problem in problems:
-        click.echo(f"zoo: {shortened(shown(' '.join(problem.split())))}", err=True)
-    if hint:
-        click.echo(f"zoo: {hint}", err=True)
+    """Print one line a problem to standard error, as far as it takes them, and exit."""
+    try:
+        for problem in problems:
+            click.echo(f"zoo: {shortened(shown(' '.join(problem.split())))}", err=True)
+        if hint:
+            click.echo(f"zoo: {hint}", err=True)
+    except OSError:
+        _silence(sys.stderr)
     sys.exit(code)

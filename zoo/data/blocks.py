@@ -10,7 +10,7 @@ from pathlib import Path
 
 from typing_extensions import TypedDict
 
-from zoo.data.files import Lines, clean, text_of
+from zoo.data.files import Lines, clean, text_of, trim
 from zoo.data.findings import Notice, ignore
 from zoo.errors import DataError, invisible
 from zoo.tags import split_tag
@@ -55,6 +55,9 @@ class Layout:
     tag: int
     counted: bool
 
+
+_LINE_END = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+"""Characters that end a line for some programs, and never here (see ``text_of``)."""
 
 NOTHING = "\u00a0"
 """What an empty word is read as: a word that leaves no mark, as it occurs in such data."""
@@ -121,7 +124,7 @@ def read_blocks(
             _check_words(block, file)
             block = Block(number, id)
             blocks.append(block)
-        elif not _is_comment(line, layout.counted):
+        elif not is_comment(line, layout.counted):
             columns = _trimmed(columns, width)
             if invisible("".join(columns)):
                 notice("invisible row", f"{file.name}:{number}")
@@ -222,8 +225,8 @@ def _id_of(line: str, width: int) -> tuple[str, bool]:
     """The id in an ``IMGID:`` line, and whether there are more columns, as in a row."""
     behind = line[len(MARK) :]
     if behind.split() == [behind]:
-        return behind, False
-    columns = [column.strip() for column in behind.split("\t")]
+        return trim(behind), False
+    columns = [trim(column) for column in behind.split("\t")]
     filled = [column for column in columns if column]
     if len(filled) > 1:
         row = not columns[0] and len(columns) == width
@@ -233,7 +236,7 @@ def _id_of(line: str, width: int) -> tuple[str, bool]:
     columns = behind.split()
     if len(columns) > 1 and _is_tag(columns[-1]):
         return columns[0] if len(columns) == width else " ".join(columns[:-1]), True
-    return behind.strip(), False
+    return trim(behind), False
 
 
 def _is_tag(text: str) -> bool:
@@ -244,7 +247,14 @@ def _is_tag(text: str) -> bool:
     return True
 
 
-def _is_comment(line: str, counted: bool) -> bool:
+def marked_id(line: str) -> str | None:
+    """The id in a line that begins with ``IMGID:``, in any spelling; None for other lines."""
+    if not ANY_MARK.match(line):
+        return None
+    return _id_of(ANY_MARK.sub(MARK, line, count=1), 0)[0] or None
+
+
+def is_comment(line: str, counted: bool) -> bool:
     """CoNLL-U's comments and rows that are no words (``3-4``, ``5.1``); elsewhere # is a word."""
     if counted:
         return bool(NO_WORD.match(line))
@@ -312,6 +322,12 @@ def _checked(columns: Sequence[str], layout: Layout, where: str, notice: Notice)
             f"give every row of the file the same columns"
         )
     word, tag = columns[layout.word], columns[layout.tag]
+    for number, column in enumerate(columns):
+        if number != layout.word and _LINE_END.search(column.strip()):
+            raise DataError(
+                f"{where}: the column `{column}` holds a character that ends a line in some "
+                "programs, but not here; end lines with a line feed"
+            )
     if not tag:
         raise DataError(f"{where}: a word without a tag; put `O` or an entity's tag in the row")
     if not word:
@@ -327,7 +343,8 @@ def _checked(columns: Sequence[str], layout: Layout, where: str, notice: Notice)
 
 def _tag(written: str, bare: dict[str, str], where: str, notice: Notice) -> str:
     """A tag without invisible characters; one without a prefix is noted in ``bare``."""
-    tag = clean(written)
+    prefix, dash, label = trim(written).partition("-")
+    tag = f"{prefix}{dash}{clean(label)}"
     if tag != written:
         notice("invisible in tag", f"`{written}`")
     try:

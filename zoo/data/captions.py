@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zoo.data.files import text_of
+from zoo.data.files import parse_json, text_of, trim
 from zoo.data.findings import some
 from zoo.data.pictures import picture_id
-from zoo.errors import DataError
+from zoo.errors import DataError, invisible
 
 NAMES = ("image_id", "id", "image", "file_name", "filename")
 """What the id of a caption is called in JSON and in the header of a TSV file."""
@@ -45,7 +45,7 @@ class Captions:
 
 def caption_id(name: str) -> str:
     """A picture's id: its file name without suffix, in Unicode's composed form."""
-    return picture_id(unicodedata.normalize("NFC", name.strip()))
+    return picture_id(unicodedata.normalize("NFC", trim(name)))
 
 
 def read_captions(path: Path) -> dict[str, str]:
@@ -74,7 +74,7 @@ def read_captions(path: Path) -> dict[str, str]:
                 f"keep one caption a picture"
             )
         first[id] = place
-        captions[id] = caption.replace("\ufeff", "").strip()
+        captions[id] = "" if invisible(caption) else caption.replace("\ufeff", "").strip()
     return captions
 
 
@@ -84,14 +84,15 @@ def _where(path: Path, place: str) -> str:
 
 def _entries(text: str, path: Path) -> Iterator[tuple[str, str, str]]:
     """Where each caption stands (``line 3``, ``item 3``), its id, and itself."""
-    lines = [(f"line {n}", line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    numbered = enumerate(text.split("\n"), 1)
+    lines = [(f"line {n}", line) for n, line in numbered if not invisible(line)]
     head = lines[0][1]
     if head.lstrip().startswith("["):
         for n, record in enumerate(_array(text, path), 1):
             yield f"item {n}", *_record(record, _where(path, f"item {n}"))
         return
     if head.lstrip().startswith("{"):
-        if (captions := _mapping(text)) is not None:
+        if (captions := _mapping(text, path)) is not None:
             for n, (name, caption) in enumerate(captions, 1):
                 yield f"item {n}", name, caption or ""
             return
@@ -108,23 +109,19 @@ def _entries(text: str, path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _array(text: str, path: Path) -> list[Any]:
-    try:
-        records = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f'{path}: not JSON ({error}); write an array of {{"id": "…", "caption": "…"}}, '
-            f"or one such object a line"
-        ) from None
+    remedy = 'write an array of {"id": "…", "caption": "…"}, or one such object a line'
+    records = parse_json(text, str(path), remedy)
     assert isinstance(records, list), "what begins with a bracket is an array"
     return records
 
 
-def _mapping(text: str) -> list[tuple[str, str | None]] | None:
+def _mapping(text: str, path: Path) -> list[tuple[str, str | None]] | None:
     """Ids and captions, where the file is one JSON object of captions by id; else None."""
     try:
         pairs = json.loads(text, object_pairs_hook=list)  # a dictionary would hide duplicates
     except (ValueError, RecursionError):
         return None
+    parse_json(text, str(path), "write the captions as text")
     if any(key == "caption" or not isinstance(value, str | None) for key, value in pairs):
         return None
     return pairs or None
@@ -145,11 +142,7 @@ def _tsv(line: str, where: str) -> tuple[str, str]:
 
 
 def _json(line: str, where: str) -> tuple[str, str]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON ({error}); write one object a line") from None
-    return _record(record, where)
+    return _record(parse_json(line, where, "write one object a line"), where)
 
 
 def _record(record: Any, where: str) -> tuple[str, str]:

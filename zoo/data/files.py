@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from zoo.data.findings import Notice, ignore
 from zoo.errors import DataError, invisible, near
@@ -117,6 +119,32 @@ def _split_file(
     return folder / found[0] if found else None
 
 
+def parse_json(text: str, where: str, remedy: str) -> Any:
+    """A JSON value whose strings are text. Raises DataError, which begins with ``where``."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        at = where if line == 1 else f"{where}:{line}"
+        raise DataError(f"{at}: not JSON ({error}); {remedy}") from None
+    if _HALF.search(text) and not encodable(json.dumps(value, ensure_ascii=False)):
+        raise DataError(f"{where}: it holds surrogates, which are no characters; {remedy}")
+    return value
+
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""How JSON writes halves of surrogate pairs, or whole ones."""
+
+
+def encodable(text: str) -> bool:
+    """Whether a text holds nothing but characters: no halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_lines(file: Path) -> list[str]:
     """The lines of a file; see :func:`text_of`."""
     return text_of(file).split("\n")
@@ -170,16 +198,25 @@ def text_of(file: Path) -> str:
         text = re.sub(r"\r+\n|\r", "\n", text)
     if "\ufeff" in text:
         text = re.sub("^\ufeff+", "", text, flags=re.MULTILINE)
-    if not text.strip():
-        raise DataError(f"{file}: the file is empty; put the split's sentences or lines there")
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(f"{file}:{line}: not text (it holds NUL characters); save it as UTF-8")
+    if invisible(text):
+        raise DataError(f"{file}: the file is empty; put the split's sentences or lines there")
     return text
 
 
 def clean(name: str) -> str:
-    """A tag or type without white space and invisible characters at its ends."""
+    """A tag or type without white space and invisible characters at its ends, and without
+    characters of no width inside, save those that join letters: two types must not look alike."""
+    if not name.isascii():
+        joiners = "\u200c\u200d"
+        name = "".join(c for c in name if c in joiners or unicodedata.category(c) != "Cf")
+    return trim(name)
+
+
+def trim(name: str) -> str:
+    """A name without white space and invisible characters at its ends."""
     while name and invisible(name[-1]):
         name = name[:-1]
     while name and invisible(name[0]):

@@ -75,8 +75,8 @@ _WORDING: Mapping[Kind, tuple[str, str, bool]] = {
         False,
     ),
     "invisible in tag": (
-        "tag or type is read without the invisible characters at its ends",
-        "tags or types are read without the invisible characters at their ends",
+        "tag or type is read without its invisible characters",
+        "tags or types are read without their invisible characters",
         False,
     ),
     "blank in span": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from zoo.data.files import (
     clean,
     dataset_folder,
     map_types,
+    parse_json,
     split_files,
     text_of,
 )
@@ -147,10 +148,7 @@ def _write_picture(images: Path, picture: Picture) -> None:
 
 
 def read_record(line: str, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON ({error}); write one object a line") from None
+    record = parse_json(line, where, "write one object a line")
     if not isinstance(record, dict):
         raise DataError(f'{where}: not an object; write {{"words": […], "entities": […]}}')
     return record
@@ -177,7 +175,7 @@ def read_sample(
     return Sample(
         id=str(id),
         words=words,
-        entities=_entities(record, starts, ends, where, notice),
+        entities=_entities(record, words, starts, ends, where, notice),
         language=_text(record, "language", where),
         picture=found[0] if found else None,
         caption=_text(record, "caption", where),
@@ -228,7 +226,12 @@ def _words(
 
 
 def _entities(
-    record: Mapping[str, Any], starts: Offsets, ends: Offsets, where: str, notice: Notice
+    record: Mapping[str, Any],
+    words: Sequence[str],
+    starts: Offsets,
+    ends: Offsets,
+    where: str,
+    notice: Notice,
 ) -> tuple[Entity, ...]:
     given = record.get("entities")
     if not isinstance(given, list):
@@ -236,7 +239,7 @@ def _entities(
     text = record.get("text")
     entities = []
     for item in given:
-        start, end, label, _ = span_of(item, where)
+        start, end, label, said = span_of(item, where)
         kept = clean(label)
         if kept != label:
             notice("invisible in tag", f"`{label}`")
@@ -252,6 +255,16 @@ def _entities(
                 f"edges{_inside(text, start, end)}; `end` is exclusive, offsets count words of "
                 f"`words` and characters of `text`; give `words` to part them elsewhere"
             )
+        there = (
+            text[start:end]
+            if isinstance(text, str)
+            else " ".join(words[starts[first] : ends[last]])
+        )
+        if said is not None and _bare(said) != _bare(there):
+            raise DataError(
+                f"{where}: the entity {start}–{end} ({label}) repeats `{said[:60]}`, and the text "
+                f"there is `{there}`; correct one of them"
+            )
         entities.append(Entity(starts[first], ends[last], sys.intern(kept)))
     entities.sort()
     for left, right in pairwise(entities):
@@ -261,6 +274,11 @@ def _entities(
                 f"keep one of them"
             )
     return tuple(entities)
+
+
+def _bare(text: str) -> str:
+    """A text without white space and byte order marks, for a comparison."""
+    return "".join(text.replace("\ufeff", "").split())
 
 
 def _inside(text: Any, start: int, end: int) -> str:

@@ -71,7 +71,9 @@ def own_form(
     spans = next((key for key in SPANS if isinstance(result.get(key), list)), None)
     if spans:
         found = [span_of(each, where) for each in result.pop(spans)]
-        result["entities"] = [{"start": s.start, "end": s.end, "type": s.type} for s in found]
+        result["entities"] = [
+            {"start": s.start, "end": s.end, "type": s.type, "text": s.said} for s in found
+        ]
     return result
 
 

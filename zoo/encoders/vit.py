@@ -6,9 +6,10 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from zoo.encoders.checkpoint import IMAGE, one_line
@@ -95,15 +96,86 @@ FAMILIES = {
 """By the ``model_type`` of a model's configuration."""
 
 
-def read_preprocessor(folder: Path) -> dict[str, Any]:
-    """What the model says of its pictures; empty where it says nothing.
+Side = Annotated[int, Field(ge=1, le=4096)]
+Finite = Annotated[float, Field(ge=-10, le=10)]
+Positive = Annotated[float, Field(gt=0, le=10)]
+
+
+class Preprocessor(BaseModel):
+    """What a model says of its pictures; None where it says nothing."""
+
+    model_config = ConfigDict(strict=True)
+
+    size: Side | dict[str, Side | None] | None = None
+    crop_size: Side | dict[str, Side | None] | None = None
+    crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
+    do_center_crop: bool | None = None
+    resample: Annotated[int, Field(ge=0, le=5)] | None = None
+    image_mean: Annotated[list[Finite], Field(min_length=3, max_length=3)] | None = None
+    image_std: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
+    do_normalize: bool | None = None
+    do_resize: Literal[True] | None = None
+    do_rescale: Literal[True] | None = None
+    do_pad: Literal[False] | None = None
+    rescale_factor: Annotated[float, Field(gt=0.99 / 255, lt=1.01 / 255)] | None = None
+
+    def colours(self, family: Family) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of the colours."""
+        if self.do_normalize is False:
+            return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        return tuple(self.image_mean or family.mean), tuple(self.image_std or family.std)
+
+    def whole_side(self, size: int) -> int:
+        """The shorter side of the pictures that the centre is cut out of, in pixels."""
+        asked = _side(self.size, "shortest_edge", "height") or size
+        return max(size, int(size / self.crop_pct) if self.crop_pct else asked)
+
+    def own_size(self, otherwise: int, crop: bool) -> int:
+        """Height and width of the pictures that the model's preprocessor makes, in pixels."""
+        cut = _side(self.crop_size, "height", "shortest_edge") if crop else None
+        return cut or _side(self.size, "height", "shortest_edge") or otherwise
+
+
+def _side(said: int | Mapping[str, int | None] | None, *names: str) -> int | None:
+    """The first of the sides that a size names; the size itself where it is a number."""
+    if isinstance(said, Mapping):
+        return next((side for name in names if (side := said.get(name))), None)
+    return said
+
+
+def read_preprocessor(folder: Path) -> Preprocessor:
+    """What the model says of its pictures.
 
     ``processor_config.json`` with a section on pictures goes before ``preprocessor_config.json``,
-    as in ``transformers``. Raises ConfigError.
+    as in ``transformers``.
+
+    Raises:
+        ConfigError: a file is damaged, or asks for what is not done here.
     """
-    whole = _read_json(folder / "processor_config.json")
-    said = whole.get("image_processor")
-    return said if isinstance(said, dict) else _read_json(folder / "preprocessor_config.json")
+    file = folder / "processor_config.json"
+    said = _read_json(file).get("image_processor")
+    if not isinstance(said, dict):
+        file = folder / "preprocessor_config.json"
+        said = _read_json(file)
+    try:
+        read = Preprocessor.model_validate(said)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        raise _unlike(file, name, said[name]) from error
+    for name in ("size", "crop_size"):
+        sides = getattr(read, name)
+        if isinstance(sides, dict):
+            high, wide = sides.get("height"), sides.get("width")
+            if not _side(sides, "height", "shortest_edge") or (high and wide and high != wide):
+                raise _unlike(file, name, said[name])
+    return read
+
+
+def _unlike(file: Path, name: str, said: Any) -> ConfigError:
+    return ConfigError(
+        f"{file}: `{name}` is {said!r:.60}; pictures can't be prepared so, and the model would "
+        "see others than it was trained with; correct it, or take another model"
+    )
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -111,32 +183,11 @@ def _read_json(file: Path) -> dict[str, Any]:
         return {}
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: can't be read as JSON ({one_line(error)})") from error
     if not isinstance(said, dict):
         raise ConfigError(f"{file}: must hold a mapping, not {said!r:.40}")
     return said
-
-
-def whole_side(said: Mapping[str, Any], size: int) -> int:
-    """The shorter side of the pictures that the centre is cut out of, in pixels."""
-    asked = said.get("size", size)
-    if isinstance(asked, dict):
-        asked = asked.get("shortest_edge", asked.get("height", size))
-    if said.get("crop_pct"):
-        asked = int(size / said["crop_pct"])
-    return max(size, int(asked))
-
-
-def own_size(said: Mapping[str, Any], otherwise: int, crop: bool) -> int:
-    """Height and width of the pictures that the model's preprocessor makes, in pixels."""
-    for name in ("crop_size", "size") if crop else ("size",):
-        found = said.get(name)
-        if isinstance(found, dict):
-            found = found.get("height", found.get("shortest_edge"))
-        if isinstance(found, int):
-            return found
-    return otherwise
 
 
 @register("image_encoder", "vit")
@@ -197,19 +248,17 @@ class ViT(ImageEncoder):
         skip = getattr(config, family.skip) if isinstance(family.skip, str) else family.skip
         self.skip = int(skip)
         said = read_preprocessor(folder)
-        self.mean = tuple(said.get("image_mean", family.mean))
-        self.std = tuple(said.get("image_std", family.std))
-        self.resample: int = said.get("resample", family.resample)
-        crop = said.get("do_center_crop", family.crop)
+        self.mean, self.std = said.colours(family)
+        self.resample = family.resample if said.resample is None else said.resample
+        crop = family.crop if said.do_center_crop is None else said.do_center_crop
         self.patch: int | None = None
         if hasattr(config, "num_patches"):  # SigLIP 2 reads patches
             self.patch = config.patch_size
             self.size: int = math.isqrt(config.num_patches) * config.patch_size
         else:
-            self.size = (
-                own_size(said, config.image_size, crop) if family.free else config.image_size
-            )
-        self.short = whole_side(said, self.size) if crop else None
+            own = said.own_size(config.image_size, crop)
+            self.size = own if family.free else config.image_size
+        self.short = said.whole_side(self.size) if crop else None
         self.model.eval()
         with strict(f"vit: model `{model}` can't read pictures of {self.size} pixels"):
             regions, summary = self._encode(torch.zeros(1, 3, self.size, self.size))

@@ -13,7 +13,7 @@ from zoo.data.blocks import read_blocks
 from zoo.data.files import Ids, read_lines
 from zoo.data.jsonl import read_record, read_sample
 from zoo.data.pictures import PictureFolder
-from zoo.errors import DataError
+from zoo.errors import DataError, invisible
 from zoo.evaluation.predictions import read_predictions
 from zoo.tags import Reading, read_tags, scheme_of
 from zoo.types import Entity
@@ -25,15 +25,15 @@ Entities = Sequence[Entity]
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """What a file says of a sentence: ``where`` it stands (file:line), its ``id`` where it has one,
-    its ``length`` in words where the words are there, and whether the file holds gold and predicted
-    entities (``both``)."""
+    its ``words`` where they are there, and its ``gold`` entities where the file holds gold and
+    predicted ones."""
 
     where: str
     id: str | None
-    length: int | None
+    words: Sequence[str] | None
     entities: Entities
     language: str | None = None
-    both: bool = False
+    gold: Entities | None = None
 
 
 def paired(
@@ -50,11 +50,12 @@ def paired(
         tags: how tag files are read into entities.
 
     Raises:
-        DataError: a file is missing or malformed, the two don't hold the same sentences, or GOLD
-            holds predictions while PRED holds none; names file and line.
+        DataError: a file is missing or malformed, the two don't hold the same sentences, both hold
+            gold entities that differ, or GOLD holds predictions while PRED holds none; names file
+            and line.
     """
     wanted, found = read_entities(gold, "gold", tags), read_entities(pred, "predicted", tags)
-    if wanted[0].both and not found[0].both:
+    if wanted[0].gold is not None and found[0].gold is None:
         raise DataError(
             f"{gold}: it holds predictions, and {pred} does not: are the two swapped? "
             "The gold file comes first"
@@ -66,8 +67,16 @@ def paired(
             f"{pred}: {len(found)} sentences, but {len(wanted)} in {gold}; without ids they are "
             f"paired by order, so give both files the same sentences"
         )
+    else:
+        for one, two in zip(wanted, found, strict=True):
+            _check_words(one, two)
     for one, two in zip(wanted, found, strict=True):
         _check_lengths(one, two)
+        if one.gold is not None and two.gold is not None and set(one.gold) != set(two.gold):
+            raise DataError(
+                f"{two.where}: its gold entities are not those of {one.where}; the two were made "
+                "from different data"
+            )
     languages = [one.language or two.language for one, two in zip(wanted, found, strict=True)]
     return (
         [sentence.entities for sentence in wanted],
@@ -86,7 +95,7 @@ def read_entities(file: Path, role: Role, tags: Reading = "lenient") -> list[Sen
         DataError: the file is missing or malformed; names file and line.
     """
     lines = read_lines(file)
-    first = next(line for line in lines if line.strip())
+    first = next(line for line in lines if not invisible(line))
     keys = _keys(first)
     if keys is None and file.suffix != ".jsonl":
         return list(_of_tags(file, tags))
@@ -110,25 +119,25 @@ def _of_tags(file: Path, reading: Reading) -> Iterator[Sentence]:
     for block in blocks:
         id = None if block.id is None else ids.unique(block.id, "")
         entities = read_tags(block.tags, reading, scheme)
-        yield Sentence(f"{file}:{block.line}", id, len(block.words), entities)
+        yield Sentence(f"{file}:{block.line}", id, block.words, entities)
 
 
 def _of_samples(file: Path, lines: Sequence[str]) -> Iterator[Sentence]:
     ids, pictures = Ids(), PictureFolder(file.parent / "images")
     for number, line in enumerate(lines, 1):
         where = f"{file}:{number}"
-        if not line.strip():
+        if invisible(line):
             continue
         record = read_record(line, where)
         sample = read_sample(record, where, pictures, where)
         id = ids.unique(sample.id, "") if "id" in record else None
-        yield Sentence(where, id, len(sample.words), sample.entities, sample.language)
+        yield Sentence(where, id, sample.words, sample.entities, sample.language)
 
 
 def _of_predictions(file: Path, role: Role) -> Iterator[Sentence]:
     for number, stored in enumerate(read_predictions(file), 1):
         entities = stored.gold if role == "gold" else [each.entity for each in stored.predicted]
-        yield Sentence(f"{file}:{number}", stored.id, None, entities, stored.language, True)
+        yield Sentence(f"{file}:{number}", stored.id, None, entities, stored.language, stored.gold)
 
 
 def _by_id(
@@ -159,16 +168,26 @@ def _named(sentences: Sequence[Sentence], bare: bool = False) -> dict[str, Sente
     return short if len(short) == len(whole) else whole
 
 
+def _check_words(gold: Sentence, pred: Sentence) -> None:
+    """Raises DataError where sentences that are paired by order are not the same."""
+    for here, there in zip(gold.words or (), pred.words or (), strict=False):
+        if here != there and here.casefold() != there.casefold():
+            raise DataError(
+                f"{pred.where}: the word `{there}`, but `{here}` in {gold.where}; without ids "
+                "sentences are paired by order, so give both files the same ones"
+            )
+
+
 def _check_lengths(gold: Sentence, pred: Sentence) -> None:
-    if gold.length is not None and pred.length is not None and gold.length != pred.length:
+    if gold.words is not None and pred.words is not None and len(gold.words) != len(pred.words):
         raise DataError(
-            f"{pred.where}: {pred.length} words, but {gold.length} in {gold.where}; "
+            f"{pred.where}: {len(pred.words)} words, but {len(gold.words)} in {gold.where}; "
             f"give both files the same sentences with the same words"
         )
     for one, other in ((gold, pred), (pred, gold)):
         end = max((entity.end for entity in one.entities), default=0)
-        if other.length is not None and end > other.length:
+        if other.words is not None and end > len(other.words):
             raise DataError(
                 f"{one.where}: an entity ends after word {end}, but {other.where} has "
-                f"{other.length} words; give both files the same sentences"
+                f"{len(other.words)} words; give both files the same sentences"
             )

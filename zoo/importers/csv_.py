@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from zoo.data.files import text_of
 from zoo.errors import DataError
@@ -36,9 +37,9 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
     spans = _column(columns, SPANS)
     try:
         if "text" in columns and spans is not None:
-            yield from _texts(file, rows, columns, spans, names)
+            yield from _texts(file, _whole(file, rows), columns, spans, names)
         elif word is not None and tag is not None:
-            yield from _words(file, rows, columns, word, tag)
+            yield from _words(file, _whole(file, rows), columns, word, tag)
         else:
             raise DataError(
                 f"{file}:1: columns {', '.join(columns) or 'without names'}; name them `sentence`, "
@@ -48,26 +49,46 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
         raise DataError(f"{file}:{rows.line_num}: not a table ({error})") from error
 
 
+def _whole(file: Path, rows: csv.DictReader[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows with their places. Raises DataError where one has too many or too few columns."""
+    names = list(rows.fieldnames or ())
+    wanted = len(set(names))
+    if double := next((name for name in names if name and names.count(name) > 1), None):
+        raise DataError(f"{file}:1: two columns are called `{double}`; rename one of them")
+    for row in rows:
+        where = f"{file}:{rows.line_num}"
+        more: Any = row.pop(None, [])
+        have = len(more) + sum(value is not None for value in row.values())
+        if have != wanted:
+            raise DataError(
+                f"{where}: {have} columns, but the first line names {wanted}; put a text that "
+                "holds the separator between quotation marks"
+            )
+        yield where, row
+
+
+Rows = Iterator[tuple[str, dict[str, str]]]
+
+
 def _column(columns: Mapping[str, str], names: Sequence[str]) -> str | None:
     return next((columns[name] for name in names if name in columns), None)
 
 
 def _texts(
     file: Path,
-    rows: csv.DictReader[str],
+    rows: Rows,
     columns: Mapping[str, str],
     spans: str,
     names: list[str] | None,
 ) -> Iterator[Document]:
-    for row in rows:
-        where = f"{file}:{rows.line_num}"
+    for where, row in rows:
         record: dict[str, object] = {
             name: row[own] for name, own in columns.items() if row[own] not in (None, "")
         }
         record.setdefault("text", "")
         try:
             record[spans.strip().lower()] = json.loads(row[spans] or "[]")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problem = f"{where}: `{spans}` is not JSON ({error}); write [[start, end, type], …]"
             yield Document(where, faults=[problem])
             continue
@@ -75,7 +96,7 @@ def _texts(
 
 
 def _words(
-    file: Path, rows: csv.DictReader[str], columns: Mapping[str, str], word: str, tag: str
+    file: Path, rows: Rows, columns: Mapping[str, str], word: str, tag: str
 ) -> Iterator[Document]:
     """Sentences of rows; the column that tells them apart may be filled in the first row only."""
     by = _column(columns, SENTENCE)
@@ -83,8 +104,7 @@ def _words(
         raise DataError(f"{file}:1: no column tells the sentences apart; name it `sentence`")
     document: Document | None = None
     words, tags, current = list[str](), list[str](), ""
-    for row in rows:
-        where = f"{file}:{rows.line_num}"
+    for where, row in rows:
         name = (row[by] or "").strip() or current
         if document is None or name != current:
             if document is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import bisect
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from zoo.data.files import clean
+from zoo.data.files import clean, encodable
 from zoo.data.findings import counted, some
 from zoo.data.records import CharSpan
 from zoo.data.text import split_words
@@ -121,6 +121,9 @@ class Conversion:
         self.faults += document.faults
         for kind in document.noticed:
             self._notice(kind, document.where)
+        if problem := unreadable(" ".join(_beside(document))):
+            self.faults.append(f"{document.where}: a field beside the text holds {problem}")
+            return []
         if document.text is None:
             if not document.words:
                 self._notice("empty", document.where)
@@ -294,11 +297,21 @@ def _places(text: str) -> dict[int, int]:
     return units
 
 
+def _beside(document: Document) -> Iterator[str]:
+    """What a document says besides its words."""
+    told = (document.id, document.image, document.caption, document.language)
+    yield from (text for text in told if text)
+    for key, value in document.extra.items():
+        yield from (key, value)
+    yield from (span.type for span in document.spans)
+    yield from (entity.type for entity in document.entities)
+
+
 def unreadable(text: str) -> str | None:
     """What no file of words can hold."""
     if "\0" in text:
         return "NUL characters; remove them"
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
+    if not encodable(text):
         return "half of a surrogate pair, which is no character; export it again"
     return None
 

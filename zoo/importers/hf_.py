@@ -49,21 +49,26 @@ def _data(card: str, text: str) -> Any:
         if card.endswith(".json"):
             return json.loads(text)
         return yaml.safe_load(text.split("---")[1]) if text.startswith("---") else None
-    except (ValueError, yaml.YAMLError, IndexError):
+    except (ValueError, yaml.YAMLError, IndexError, RecursionError):
         return None
 
 
-def names_in(card: Any) -> list[str] | None:
+def names_in(card: Any, seen: set[int] | None = None) -> list[str] | None:
     """The first list of class names in a card that are tags."""
+    seen = set() if seen is None else seen
+    if id(card) in seen:  # an alias of YAML's
+        return None
+    if isinstance(card, Mapping | list):
+        seen.add(id(card))
     if isinstance(card, Mapping):
         names = card.get("names")
         if isinstance(names, Mapping):  # as in a card's YAML: {'0': O, '1': B-PER}
             names = [names[key] for key in sorted(names, key=int)] if _numbers(names) else None
         if isinstance(names, list) and "O" in names and all(isinstance(n, str) for n in names):
             return names
-        card = list(card.values())
-    if isinstance(card, list):
-        return next((found for each in card if (found := names_in(each))), None)
+    inner = card.values() if isinstance(card, Mapping) else card
+    if isinstance(card, Mapping | list):
+        return next((found for each in inner if (found := names_in(each, seen))), None)
     return None
 
 

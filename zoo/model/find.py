@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from zoo.errors import ConfigError, near
 from zoo.model.description import DESCRIPTION
-from zoo.results.listing import entries
-from zoo.results.record import RunRecord
+from zoo.results.listing import Entry, entries
+from zoo.results.record import RunRecord, read_run
 from zoo.results.store import Store
 
 LEAST_ID = 6
@@ -29,6 +30,7 @@ def find_run(name: str, results: Path) -> Chosen | None:
     among those of the system as the registry has it, without overrides.
 
     Raises:
+        DataError: the record of a run that is meant can't be read.
         ConfigError: a system or dataset of which no run is stored, runs on different data, or an
             id that several runs begin with.
     """
@@ -39,7 +41,7 @@ def find_run(name: str, results: Path) -> Chosen | None:
     system, at, dataset = name.rpartition("@")
     if not at:
         return _by_id(name, results)
-    runs = _stored(results)
+    runs = _stored(results, lambda each: (each.system, each.dataset) == (system, dataset))
     for what, asked, known in (
         ("system", system, {record.system for _, record in runs}),
         ("dataset", dataset, {r.dataset for _, r in runs if r.system == system}),
@@ -74,19 +76,26 @@ def find_run(name: str, results: Path) -> Chosen | None:
 def _by_id(name: str, results: Path) -> Chosen | None:
     if len(name) < LEAST_ID or "/" in name or not results.is_dir():
         return None
-    found = [each for each in _stored(results) if each[1].id.startswith(name)]
+    stored = _stored(results, lambda each: each.id.startswith(name))
+    found = [each for each in stored if each[1].id.startswith(name)]
     if len(found) > 1:
         ids = ", ".join(record.id for _, record in found)
         raise ConfigError(f"{name}: several runs' ids begin so: {ids}; give more of it")
     return Chosen(found[0][0]) if found else None
 
 
-def _stored(results: Path) -> list[tuple[Path, RunRecord]]:
+def _stored(results: Path, meant: Callable[[Entry], bool]) -> list[tuple[Path, RunRecord]]:
+    """The complete runs. Raises DataError where the record of one that is meant is broken: without
+    it another run would be chosen."""
     if not results.is_dir():
         raise ConfigError(f"{results}: no such folder with stored runs; give --results DIR")
+    found = list(entries(Store(results)))
+    for entry in found:
+        if entry.state == "broken" and meant(entry):
+            read_run(entry.folder)  # says what is wrong with it
     return [
         (entry.folder, entry.record)
-        for entry in entries(Store(results))
+        for entry in found
         if entry.state == "complete" and entry.record is not None
     ]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
 
+from zoo.data.blocks import DOCSTART, NOTHING, is_comment, marked_id
 from zoo.data.captions import Captions
+from zoo.data.files import encodable, parse_json
 from zoo.data.pictures import PictureFolder
 from zoo.data.text import split_words
 from zoo.errors import DataError, invisible
@@ -17,7 +18,6 @@ from zoo.types import Picture, Sample
 
 Format = Literal["text", "jsonl", "conll"]
 FORMATS: tuple[Format, ...] = ("text", "jsonl", "conll")
-MARK = "IMGID:"
 STDIN = "-"
 _SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl",
@@ -85,15 +85,6 @@ def of_text(text: str, id: str, **fields: object) -> Post:
     return Post(sample, text, [(start, end) for _, start, end in found])
 
 
-def encodable(text: str) -> bool:
-    """Whether a text holds nothing but characters."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def picture_of(path: str | Path) -> Picture:
     """A picture by its file. Raises DataError where there is none."""
     path = Path(path)
@@ -119,7 +110,7 @@ def guess(path: str, line: str) -> Format:
         )
     if line.lstrip().startswith("{"):
         return "jsonl"
-    if line.startswith(MARK) or line.startswith("-DOCSTART-"):
+    if marked_id(line) or line.startswith(DOCSTART):
         return "conll"
     return "conll" if line.count("\t") in (1, 2, 3) and len(line.split()) < 5 else "text"
 
@@ -205,15 +196,19 @@ def _chained(
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
-    """Numbered lines without their ends."""
-    for number, raw in enumerate(file, 1):
+    """Numbered lines without their ends, which are those of :func:`zoo.data.files.text_of`."""
+    number = 0
+    for raw in file:
         try:
-            line = raw.decode("utf-8")
+            text = raw.decode("utf-8")
         except UnicodeDecodeError:
-            raise DataError(f"{name}:{number}: not UTF-8; save the file as UTF-8") from None
-        if "\0" in line:
-            raise DataError(f"{name}:{number}: not text (it holds NUL characters)")
-        yield number, line.rstrip("\r\n").removeprefix("\ufeff")
+            raise DataError(f"{name}:{number + 1}: not UTF-8; save the file as UTF-8") from None
+        # a file that ends its lines with CR alone is one piece; one with LF CR begins them with CR
+        for line in (text.strip("\r\n") if number else text.rstrip("\r\n")).split("\r"):
+            number += 1
+            if "\0" in line:
+                raise DataError(f"{name}:{number}: not text (it holds NUL characters)")
+            yield number, line.removeprefix("\ufeff")
 
 
 def _text(
@@ -239,12 +234,7 @@ def _jsonl(
         if invisible(line):
             continue
         where = f"{name}:{number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: not JSON ({error}); write one object a line") from None
-        if "\\u" in line and not encodable(json.dumps(record, ensure_ascii=False)):
-            raise DataError(f"{where}: it holds surrogates, which are no characters")
+        record = parse_json(line, where, "write one object a line")
         if not isinstance(record, dict):
             raise DataError(f'{where}: not an object; write {{"text": "…"}}')
         known = {"id", "text", "words", "image", "caption", "language", "entities"}
@@ -275,7 +265,8 @@ def _jsonl(
                 raise DataError(f"{where}: `text` must be text; give a list of words as `words`")
             post = of_text(record["text"], str(id), **fields)
         elif isinstance(words, list) and all(isinstance(w, str) and w for w in words):
-            post = Post(replace(Sample(str(id), tuple(words)), **fields))
+            words = tuple(word.replace("\ufeff", "") or NOTHING for word in words)
+            post = Post(replace(Sample(str(id), words), **fields))
         else:
             raise DataError(f"{where}: `words` must be a list of words, none of them empty")
         yield tally.add(post, named[0] if named else None)
@@ -286,31 +277,50 @@ def _conll(
 ) -> Iterator[Post]:
     """A word a line, in the first column (the second where the first counts words); a blank line
     ends a sentence. ``IMGID:`` names its picture. Tags, where there are any, are passed over."""
-    words: list[str] = []
+    rows: list[str] = []
     id: str | None = None
-    count = 0
+    count, counts = 0, True
 
-    def post(number: int) -> Post:
-        nonlocal words, id, count
-        count += 1
-        picture = folder.find(id, f"{name}:{number}") if folder and id else None
-        made = Post(Sample(id or str(count), tuple(words), picture=picture))
-        words = []
-        return tally.add(made, id if folder else None)
+    def post(number: int) -> Iterator[Post]:
+        nonlocal rows, count, counts
+        counts = _counted(rows, counts)
+        words = [_word(row, counts) for row in rows if not is_comment(row, counts)]
+        rows = []
+        if words:
+            count += 1
+            picture = folder.find(id, f"{name}:{number}") if folder and id else None
+            made = Post(Sample(id or str(count), tuple(words), picture=picture))
+            yield tally.add(made, id if folder else None)
 
     number = 0
     for number, line in lines:
-        if line.startswith(MARK):
-            if words:
-                yield post(number)
-            id = line[len(MARK) :].strip().split("\t")[0] or None
-        elif invisible(line.replace("\u00a0", "x")) or line.startswith("-DOCSTART-"):
-            if words:
-                yield post(number)
-                id = None
-        elif not line.startswith(("# id ", "# text", "# sent_id")):
-            columns = line.split("\t") if "\t" in line else line.split()
-            counted = len(columns) > 2 and columns[0].isdecimal()
-            words.append(columns[int(counted)].strip(" ") or "\u00a0")
-    if words:
-        yield post(number)
+        line = line.replace("\ufeff", "")
+        blank = invisible(line.replace("\u00a0", "x")) or line.startswith(DOCSTART)
+        named = marked_id(line)
+        if named or blank:
+            had = bool(rows)
+            yield from post(number)
+            if named or had:
+                id = named
+        else:
+            rows.append(line)
+    yield from post(number)
+
+
+def _columns(row: str) -> list[str]:
+    return row.split("\t") if "\t" in row else row.split()
+
+
+def _counted(rows: Sequence[str], before: bool) -> bool:
+    """Whether the first column counts the words of a sentence; ``before``: what the sentences
+    before it show, for one too short to tell."""
+    columns = [_columns(row) for row in rows if not is_comment(row, counted=True)]
+    if not columns or any(len(each) < 3 for each in columns):
+        return False
+    first = [each[0] for each in columns]
+    rises = any(first == [str(start + i) for i in range(len(first))] for start in (0, 1))
+    return rises and (before or len(first) > 1)
+
+
+def _word(row: str, counted: bool) -> str:
+    return _columns(row)[int(counted)].strip(" ") or NOTHING

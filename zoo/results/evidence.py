@@ -160,6 +160,10 @@ def verify(folder: Path) -> tuple[int, list[str]]:
         return 1, list(error.problems)
     there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     problems = misplaced(folder, record)
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name not in there and (not path.is_dir() or name in (record.files or {})):
+            problems.append(f"{path}: not a regular file; {AGAIN}")
     if record.files is not None:
         unknown = sorted(there - record.files.keys() - {"run.json"})
         problems += [f"{folder / name}: run.json doesn't list it; delete it" for name in unknown]

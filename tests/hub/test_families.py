@@ -251,6 +251,12 @@ def test_half_of_a_byte_level_vocabulary(save: Save, tmp_path: Path) -> None:
     assert [whole.prepare(s) for s in SENTENCES] == [apart.prepare(s) for s in SENTENCES]
 
 
+def test_a_tokenizer_that_splits_otherwise_than_its_file_says(bert: Path) -> None:
+    """A cased model in whose folder nothing but that file says so: the library lower-cases."""
+    (bert / "tokenizer_config.json").unlink()
+    refused(lambda: Transformer(WORDS, model=str(bert)), "tokenizer.json", "tokenizer_config.json")
+
+
 def test_a_vocabulary_that_is_no_json(bert: Path) -> None:
     (bert / "tokenizer.json").write_text('{"model": ')
     refused(lambda: Transformer(WORDS, model=str(bert)), "its tokenizer can't be loaded")

@@ -15,6 +15,10 @@ from zoo.errors import ConfigError
 PROBE = ("Kevin", "Durant", "plays", "in", "New", "York")
 """Words that are read one by one and as running text; the pieces have to be the same."""
 
+_TEXT = " ".join(("So", *PROBE))
+LEAD = 3
+"""The most pieces that the first word of this text has, with the sign of a word's beginning."""
+
 MOST_KNOWN = 300_000
 """Words whose pieces are remembered; beyond that all are forgotten, so that memory has a bound."""
 
@@ -124,15 +128,14 @@ class Splitter:
         Byte-level tokenizers tell words with a space before them from others, and not every class
         of tokenizers puts one before words that come split.
         """
-        text = " ".join(("So", *PROBE))
-        running = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        running = self.tokenizer(_TEXT, add_special_tokens=False, verbose=False)["input_ids"]
         for way in ("split", "space", "plain"):
             ids = [piece for word in self._encode(PROBE, way) for piece in word]
             if len(PROBE) <= len(ids) < len(running) and running[-len(ids) :] == ids:
                 return way
         raise ConfigError(
             f"model `{model}`: its tokenizer gives a word by itself other pieces than inside of "
-            f"`{text}`, so that vectors of words can't be had; take another model"
+            f"`{_TEXT}`, so that vectors of words can't be had; take another model"
         )
 
 
@@ -179,7 +182,35 @@ def load_tokenizer(model: str, folder: Path) -> Any:
                 f"are not in the tokenizer that is made of it ({len(have)} pieces); the files are "
                 "of different models"
             )
+    if "tokenizer.json" in sources:
+        _compare(model, folder / "tokenizer.json", tokenizer)
     return tokenizer
+
+
+def _compare(model: str, file: Path, tokenizer: Any) -> None:
+    """Raise ConfigError where the tokenizer splits a text otherwise than its file says.
+
+    The library takes only the vocabulary from the file and all else, lower-casing for one, from
+    ``tokenizer_config.json`` or a default. The first word may differ, which a space may precede.
+    """
+    from tokenizers import Tokenizer
+
+    with strict(f"model `{model}`: its tokenizer can't be loaded"):
+        own = Tokenizer.from_file(str(file))
+        own.no_truncation()
+        own.no_padding()
+        said = own.encode(_TEXT, add_special_tokens=False).tokens
+        done = tokenizer.convert_ids_to_tokens(
+            tokenizer(_TEXT, add_special_tokens=False, verbose=False)["input_ids"]
+        )
+    alike = 0
+    while alike < min(len(said), len(done)) and said[-alike - 1] == done[-alike - 1]:
+        alike += 1
+    if max(len(said), len(done)) - alike > LEAD:
+        raise ConfigError(
+            f"model `{model}`: `{_TEXT}` is split into {' '.join(done)} where {file} says "
+            f"{' '.join(said)}; put the model's own tokenizer_config.json there"
+        )
 
 
 def _missing(model: str, folder: Path, files: Iterable[str]) -> ConfigError:

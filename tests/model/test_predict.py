@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,11 @@ import pytest
 from zoo import cli
 from zoo.data.blocks import read_blocks
 from zoo.evaluation.pairing import read_entities
+from zoo.model.inputs import of_text
+from zoo.model.outputs import as_conll, as_json
+from zoo.model.predictor import Predictor
+from zoo.model.results import Prediction, predicted
+from zoo.types import Sample
 
 Use = Callable[..., tuple[int, str, str]]
 TEXT = "Anna Weber flew to Paris.\n\nDon't go to Washington's 東京 <b>&\n"
@@ -128,6 +138,82 @@ def test_pictures(use: Use, tmp_path: Path) -> None:
     assert [each["entities"] for each in lines(out)] == [seen["entities"], blind["entities"]]
     code, out, err = use("predict", "seeing@mini", "posts.txt", "--json")
     assert "none of the 2 posts has one; give --images DIR" in err
+
+
+SIGNALS = [
+    (signal.SIGINT, 130, "zoo: interrupted; no file was left half-written\n"),
+    (signal.SIGTERM, 143, "zoo: terminated; no file was left half-written\n"),
+]
+
+
+@pytest.mark.parametrize(("number", "code", "said"), SIGNALS)
+@pytest.mark.parametrize("output", ["--json", "--conll", "--html", "--out=found"])
+def test_stopped_by_a_signal(
+    use: Use, tmp_path: Path, monkeypatch, output: str, number: int, code: int, said: str
+) -> None:
+    (tmp_path / "posts.txt").write_text(TEXT)
+    (tmp_path / "found").write_text("of an earlier time\n")
+    left = ".found.elsewhere-1-1-1.tmp", ".posts.txt.tmp"
+    for name in left:
+        (tmp_path / name).touch()
+    before = {path.name: path.stat().st_size for path in tmp_path.iterdir() if path.is_file()}
+
+    def two(self: Predictor, samples: Iterable[Sample]) -> Iterator[tuple[Sample, list]]:
+        for count, sample in enumerate(samples):
+            if count == 2:
+                os.kill(os.getpid(), number)
+            yield sample, []
+
+    monkeypatch.setattr(Predictor, "__call__", two)
+    try:
+        got, out, err = use("predict", "lstm@mini", "posts.txt", output)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert (got, err.splitlines(keepends=True)[1:]) == (code, [said])
+    assert (
+        out
+        == {
+            "--json": "".join(as_json(each) for each in _nothing_in(TEXT.splitlines()[:2])),
+            "--conll": "".join(as_conll(each) for each in _nothing_in(TEXT.splitlines()[:1])),
+            "--html": out,
+            "--out=found": "",
+        }[output]
+    )
+    assert out.count("<p ") == (2 if output == "--html" else 0)
+    now = {path.name: path.stat().st_size for path in tmp_path.iterdir() if path.is_file()}
+    assert now == before, "what another machine may still write is left alone"
+
+
+def _nothing_in(texts: list[str]) -> list[Prediction]:
+    return [predicted(of_text(text, str(i)), []) for i, text in enumerate(texts, 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code", "said"), SIGNALS)
+def test_stopped_while_nobody_reads(
+    results: Path, tmp_path: Path, number: int, code: int, said: str
+) -> None:
+    """The pipe is full when the signal comes; what was printed is whole lines."""
+    (tmp_path / "posts.txt").write_text("Anna Weber flew to 東京 .\n" * 20_000)
+    command = "predict", "lstm@mini", "posts.txt", "--json", "--results", str(results)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from zoo.cli import main; main()", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    time.sleep(1)  # for a pipe to fill up
+    process.send_signal(number)
+    time.sleep(0.2)
+    rest, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.splitlines(keepends=True)[1:]) == (code, [said])
+    found = lines(first + rest)
+    assert [each["id"] for each in found] == [str(i) for i in range(1, len(found) + 1)]
+    assert len(found) < 20_000
 
 
 def test_captions_and_ids(tmp_path: Path) -> None:

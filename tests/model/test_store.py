@@ -246,6 +246,23 @@ def test_saving_where_other_files_lie(folder: Copy, tmp_path: Path) -> None:
         zoo.load(tmp_path / "new").save_pretrained(tmp_path / "new")
 
 
+def test_saving_that_is_stopped(folder: Copy, tmp_path: Path, monkeypatch: Any) -> None:
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    model = zoo.load(folder("plain"))
+    model.save_pretrained(tmp_path / "old")
+    (tmp_path / "empty").mkdir()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    monkeypatch.setattr("zoo.model.share.write_atomic", stop)
+    for name in ("old", "empty", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            model.save_pretrained(tmp_path / name)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
+    assert not list((tmp_path / "empty").iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "empty", "old"]
+
+
 def test_the_card(folder: Copy, tmp_path: Path) -> None:
     place = zoo.load(folder("seeing")).save_pretrained(tmp_path / "saved")
     text = (place / "README.md").read_text()

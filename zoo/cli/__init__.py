@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from typing import Any
 
 import click
 
@@ -36,6 +37,10 @@ VERBS = {
 }
 
 
+RESUMED = ("run", "ablate", "tune")
+"""Verbs that go on where they were stopped."""
+
+
 class Verbs(click.Group):
     """A group whose commands are imported when they are used."""
 
@@ -57,6 +62,12 @@ class Verbs(click.Group):
 
             raise click.UsageError(f"unknown command `{args[0]}`{near(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would print an empty line for it
+            raise _Interrupted from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -87,11 +98,11 @@ def main() -> None:
         fail(2, error.format_message())
     except ZooError as error:
         fail(1 if isinstance(error, RunError) else 2, *error.problems)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort, _Interrupted):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the same once more changes nothing
-        fail(130, "interrupted; nothing is lost: the same command resumes")
+        fail(130, _stopped("interrupted"))
     except _Terminated:
-        fail(143, "terminated; nothing is lost: the same command resumes")
+        fail(143, _stopped("terminated"))
     except OSError as error:
         _silence()
         where = f"{error.filename}: " if error.filename else ""
@@ -107,6 +118,17 @@ def main() -> None:
 
 class _Terminated(BaseException):
     """SIGTERM arrived: clean up as after Ctrl-C."""
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C ended a verb."""
+
+
+def _stopped(how: str) -> str:
+    """What a signal means for the verb that it ended."""
+    if sys.argv[1:2] and sys.argv[1] in RESUMED:
+        return f"{how}; nothing is lost: the same command resumes"
+    return f"{how}; no file was left half-written"
 
 
 def _terminated(number: int, frame: object) -> None:

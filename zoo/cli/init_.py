@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from zoo.errors import ConfigError
+from zoo.files import write_atomic
 
 PATH = click.Path(path_type=Path)
 
@@ -31,8 +32,7 @@ def command(folder: Path, data: Path | None, force: bool) -> None:
     if target.exists() and not force:
         raise ConfigError(f"{target} exists already; --force overwrites it")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        write_atomic(target, text)
     except OSError as error:
         raise ConfigError(f"{target}: can't be written: {error.strerror}") from error
     click.echo(f"wrote {target}; next: zoo run {target}")

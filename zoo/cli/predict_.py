@@ -124,7 +124,7 @@ def write(
     model: Model, posts: Iterable[Post], output: Output, out: Path | None, title: str
 ) -> None:
     """Predict and print, sentence by sentence; a file is written whole or not at all."""
-    from zoo.files import owner
+    from zoo.files import owner, sweep_beside
     from zoo.model.outputs import written
 
     parts = written(model.predict_posts(posts), output, f"{model.name}: {title}", model.types)
@@ -132,6 +132,7 @@ def write(
         for part in parts:
             sys.stdout.write(part)
         return
+    sweep_beside(out)
     beside = out.with_name(f".{out.name}.{owner()}.tmp")
     try:
         with beside.open("w", encoding="utf-8", newline="\n") as file:

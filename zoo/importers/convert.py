@@ -15,7 +15,7 @@ from zoo.data.jsonl import write_jsonl
 from zoo.data.pictures import PictureFolder
 from zoo.data.splitting import SHARES, shuffled
 from zoo.errors import DataError
-from zoo.files import owner
+from zoo.files import owner, sweep_beside
 from zoo.importers.documents import Conversion, Document, Sentence
 from zoo.importers.formats import FORMATS, guess, read
 from zoo.types import Picture, Sample, Splits
@@ -128,6 +128,7 @@ def write(imported: Imported, out: Path) -> None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DataError(f"{out}: is there already; name another folder, or remove it")
         out.parent.mkdir(parents=True, exist_ok=True)
+        sweep_beside(out)
         made = out.with_name(f".{out.name}.{owner()}.tmp")
         try:
             _fill(made, imported)

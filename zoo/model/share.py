@@ -14,7 +14,7 @@ from zoo.evaluation.counts import counts
 from zoo.evaluation.predictions import read_predictions
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.systems import influence
-from zoo.files import owner, write_atomic
+from zoo.files import owner, sweep_beside, write_atomic
 from zoo.model.card import card
 from zoo.model.description import (
     COPIES,
@@ -56,20 +56,23 @@ def save(loaded: Loaded, folder: Path, whole: bool) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise ConfigError(f"{folder}: {folder.parent} is not a folder") from None
-    if folder.exists():
-        return _fill(loaded, folder, whole)
+    sweep_beside(folder)
     made = folder.with_name(f".{folder.name}.{owner()}.tmp")
     try:
         made.mkdir()
         _fill(loaded, made, whole)
-        made.replace(folder)
+        if folder.exists() and any(folder.iterdir()):  # an older state of a model
+            shutil.rmtree(folder / COPIES, ignore_errors=True)
+            for each in made.iterdir():
+                each.replace(folder / each.name)
+        else:
+            made.replace(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return folder
 
 
-def _fill(loaded: Loaded, folder: Path, whole: bool) -> Path:
-    shutil.rmtree(folder / COPIES, ignore_errors=True)
+def _fill(loaded: Loaded, folder: Path, whole: bool) -> None:
     for name in (LEARNT, WEIGHTS):
         shutil.copyfile(loaded.folder / name, folder / name)
     if (loaded.folder / COPIES).is_dir():
@@ -84,7 +87,6 @@ def _fill(loaded: Loaded, folder: Path, whole: bool) -> Path:
         else write_description(folder, found, SHARED)
     )
     write_atomic(folder / CARD, card(found))
-    return folder
 
 
 def without_paths(found: Description) -> Description:

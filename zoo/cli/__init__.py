@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
@@ -87,6 +88,7 @@ def main() -> None:
     interrupted, 143 terminated.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    _set_encoding()
     try:
         if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1"):
             fail(2, "zoo starts its own processes (--jobs); call it without torchrun")
@@ -134,6 +136,15 @@ def _stopped(how: str) -> str:
 def _terminated(number: int, frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Terminated
+
+
+def _set_encoding() -> None:
+    """Files and pipes get UTF-8, whatever the locale; a terminal what it can show."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if sys.stdout.isatty():
+            sys.stdout.reconfigure(errors="backslashreplace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8")
 
 
 def _silence() -> None:

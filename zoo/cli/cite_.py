@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import Source, source
+from zoo.cli.options import JSON, Source, print_json, source
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ _ENTRY = re.compile(r"^@\w+\{([\w-]+),\n.*?^\}$", re.MULTILINE | re.DOTALL)
 @click.command("cite")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--parts", is_flag=True, help="Also what the parts of the systems cite.")
+@JSON
 @source(as_option=True)
-def command(names: tuple[str, ...], parts: bool, source: Source) -> None:
+def command(names: tuple[str, ...], parts: bool, as_json: bool, source: Source) -> None:
     """Print the BibTeX of systems, of parts, or of citation keys, each entry once."""
     from zoo import registry
     from zoo.errors import near
@@ -50,7 +51,11 @@ def command(names: tuple[str, ...], parts: bool, source: Source) -> None:
         raise ConfigError(
             *(f"no BibTeX entry is known for the citation key `{k}`" for k in unknown)
         )
-    click.echo("\n\n".join(entries()[key] for key in dict.fromkeys(keys)))
+    told = {key: entries()[key] for key in keys}
+    if as_json:
+        print_json({"entries": told})
+    else:
+        click.echo("\n\n".join(told.values()))
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from zoo.data.records import TAGS
 from zoo.errors import DataError
 from zoo.importers.documents import Document
 from zoo.importers.json_records import records
@@ -39,7 +40,7 @@ def names_beside(file: Path) -> list[str] | None:
                 text = (folder / card).read_text(encoding="utf-8")
             except (OSError, ValueError):
                 continue
-            if names := names_in(_data(card, text)):
+            if names := names_in(_data(card, text), str(folder / card)):
                 return names
     return None
 
@@ -53,18 +54,51 @@ def _data(card: str, text: str) -> Any:
         return None
 
 
-def names_in(card: Any) -> list[str] | None:
-    """The first list of class names in a card that are tags."""
-    if isinstance(card, Mapping):
-        names = card.get("names")
+def names_in(card: Any, where: str) -> list[str] | None:
+    """What the numbers of the column of tags stand for, as a card says; None where it does not.
+
+    Raises:
+        DataError: the card says it in two ways, as one of several configurations may.
+    """
+    for column in TAGS:
+        found = [list(each) for each in dict.fromkeys(map(tuple, _of_column(card, column)))]
+        if len(found) > 1:
+            told = "; ".join(",".join(each)[:80] for each in found[:3])
+            raise DataError(
+                f"{where}: it names the tags of `{column}` in {len(found)} ways ({told}); say "
+                "which is right: --tag-names O,B-PER,…"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _of_column(card: Any, column: str) -> Iterator[list[str]]:
+    """The lists of names that a card has for a column: ``{"name": column, …}`` in a list of
+    features, or ``{column: …}`` in a mapping of them."""
+    if isinstance(card, list):
+        for each in card:
+            yield from _of_column(each, column)
+    elif isinstance(card, Mapping):
+        for key, value in card.items():
+            own = key == column or (key != "name" and card.get("name") == column)
+            yield from _lists(value) if own else _of_column(value, column)
+
+
+def _lists(feature: Any) -> Iterator[list[str]]:
+    """The lists of tags in the description of a feature."""
+    if isinstance(feature, list):
+        for each in feature:
+            yield from _lists(each)
+    elif isinstance(feature, Mapping):
+        names = feature.get("names")
         if isinstance(names, Mapping):  # as in a card's YAML: {'0': O, '1': B-PER}
             names = [names[key] for key in sorted(names, key=int)] if _numbers(names) else None
         if isinstance(names, list) and "O" in names and all(isinstance(n, str) for n in names):
-            return names
-        card = list(card.values())
-    if isinstance(card, list):
-        return next((found for each in card if (found := names_in(each))), None)
-    return None
+            yield names
+        else:
+            for value in feature.values():
+                yield from _lists(value)
 
 
 def _numbers(names: Mapping[Any, Any]) -> bool:

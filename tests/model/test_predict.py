@@ -19,10 +19,10 @@ from zoo import cli
 from zoo.data.blocks import read_blocks
 from zoo.evaluation.pairing import read_entities
 from zoo.model.inputs import of_text
-from zoo.model.outputs import as_conll, as_json
+from zoo.model.outputs import as_conll, as_json, as_text
 from zoo.model.predictor import Predictor
 from zoo.model.results import Prediction, predicted
-from zoo.types import Sample
+from zoo.types import Sample, ScoredEntity
 
 Use = Callable[..., tuple[int, str, str]]
 TEXT = "Anna Weber flew to Paris.\n\nDon't go to Washington's 東京 <b>&\n"
@@ -138,6 +138,57 @@ def test_pictures(use: Use, tmp_path: Path) -> None:
     assert [each["entities"] for each in lines(out)] == [seen["entities"], blind["entities"]]
     code, out, err = use("predict", "seeing@mini", "posts.txt", "--json")
     assert "none of the 2 posts has one; give --images DIR" in err
+
+
+def test_pictures_by_any_name(use: Use, tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "photos").mkdir()
+    for name, colour in (("1.png", "red"), ("2.png", "blue")):
+        Image.new("RGB", (40, 40), colour).save(tmp_path / "photos" / name)
+    file = tmp_path / "photos" / "1.png"
+    inside = ["1", "1.png", "photos/1.png", str(file), "https://x.org/1.png?s=1", {"path": "1.png"}]
+    outside = ["photos/1.png", "./photos/../photos/1.png", str(file)]
+    scores = []
+    for images, named in (["--images", "photos"], inside), ([], outside):
+        posts = [{"text": "Amazon won .", "image": image, "id": None} for image in [*named, None]]
+        (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, posts)))
+        found = lines(predict(use, "posts.jsonl", *images, "--json", run="seeing@mini"))
+        scores += [[(e["type"], e["score"]) for e in each["entities"]] for each in found]
+    *seen, blind = scores
+    assert seen.pop(len(inside)) == blind
+    assert all(each == seen[0] for each in seen)
+    assert seen[0] != blind
+
+    posts = [{"tokens": ["Amazon"], "image": ["1", "2"]}, {"text": "Amazon", "words": None}]
+    (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, posts)))
+    code, out, err = use("predict", "seeing@mini", "posts.jsonl", "--images", "photos", "--json")
+    assert (code, [each["words"] for each in lines(out)]) == (0, [["Amazon"], ["Amazon"]])
+    assert "1 of 2 posts have several pictures, of which the first is used" in err
+
+
+def test_what_a_model_does_not_read_is_said(use: Use, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
+    one = "--text", "Anna", "--json"
+    _, _, err = use("predict", "lstm@mini", *one, "--image", "a.png", "--caption", "a man")
+    assert "the model reads words; no picture changes what it finds" in err
+    assert "no caption changes what it finds" in err
+    _, _, err = use("predict", "seeing@mini", *one)
+    assert "the model reads a picture; give --image FILE" in err
+    for more in (["--image", "a.png"], ["--quiet"]):
+        _, _, err = use("predict", "seeing@mini", *one, *more)
+        assert "picture" not in err
+    (tmp_path / "posts.txt").write_text("Anna\n")
+    code, _, err = use("predict", "lstm@mini", "posts.txt", "--out", "./posts.txt")
+    assert (code, err) == (2, "zoo: --out posts.txt: is the file that is read; name another\n")
+
+
+def test_cells_hold_no_tabs() -> None:
+    post = of_text("New\tYork\nCity", "a\tb")
+    found = predicted(post, [ScoredEntity(0, 3, "LOC", 0.5)])
+    assert as_text(found) == "a\\tb\tLOC\tNew\\tYork\\nCity\t0.50\t0-13\n"
 
 
 SIGNALS = [

@@ -107,6 +107,8 @@ def command(
         raise ConfigError(f"--out {out}: a folder; name a file")
     if out is not None and not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: no folder {out.parent}; make it first")
+    if out is not None and input not in (None, STDIN) and out.resolve() == Path(input).resolve():
+        raise ConfigError(f"--out {out}: is the file that is read; name another")
     load_plugins()
     for plugin in plugins:
         load_plugin_file(plugin)
@@ -123,6 +125,10 @@ def command(
     write(model, posts, output or "text", out, input or "a sentence")
     if source is not None:
         _notes(model, source, quiet)
+    if not quiet:
+        _unused(model, picture=image or images, caption=caption or captions)
+        if text is not None and "picture" in model.sees and image is None:
+            click.echo("zoo: the model reads a picture; give --image FILE", err=True)
 
 
 def write(
@@ -178,6 +184,12 @@ def _notes(model: Model, source: Source, quiet: bool) -> None:
             f"first: {tally.first}); they were read without one",
             err=True,
         )
+    if tally.several and not quiet:
+        click.echo(
+            f"zoo: {tally.several} of {tally.posts} posts have several pictures, of which the "
+            "first is used",
+            err=True,
+        )
     hints = {
         "picture": "" if source.images else "; give --images DIR",
         "caption": "" if source.captions else "; give --captions FILE",
@@ -189,3 +201,11 @@ def _notes(model: Model, source: Source, quiet: bool) -> None:
                 f"zoo: the model reads a {name}, and none of the {tally.posts} posts has one{hint}",
                 err=True,
             )
+
+
+def _unused(model: Model, **given: object) -> None:
+    """Say what was given and the model does not read."""
+    for name, value in given.items():
+        if value is not None and name not in model.sees:
+            reads = ", ".join(model.sees)
+            click.echo(f"zoo: the model reads {reads}; no {name} changes what it finds", err=True)

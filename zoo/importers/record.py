@@ -73,7 +73,7 @@ def facts(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a record says beside text and entities, as arguments of ``Document``."""
     given = next((record[key] for key in IMAGES if record.get(key) not in (None, "", [])), None)
     images = given if isinstance(given, list) else [given]
-    named = [name for each in images if (name := _image(each)) is not None]
+    named = [name for each in images if (name := named_image(each)) is not None]
     data = images[0].get("bytes") if isinstance(images[0], dict) else None
     id = record.get("id")
     return {
@@ -91,7 +91,7 @@ def facts(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _image(written: Any) -> str | None:
+def named_image(written: Any) -> str | None:
     """The name, path or URL of a picture; in a dictionary as Hugging Face datasets have it."""
     if isinstance(written, dict):
         written = next((written[key] for key in ("path", "url", "src") if written.get(key)), None)

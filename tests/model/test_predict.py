@@ -311,7 +311,7 @@ def test_splitting_a_file_changes_no_byte(use: Use, tmp_path: Path) -> None:
         (["lstm@mini", "both.jsonl"], "both.jsonl:1: give the sentence as either"),
         (["lstm@mini", "latin.txt"], "latin.txt:1: not UTF-8"),
         (["lstm@mini", "nul.txt"], "nul.txt:1: not text"),
-        (["lstm@mini", "out.jsonl", "--images", "."], "outside"),
+        (["lstm@mini", "out.jsonl", "--images", "photos"], "outside"),
     ],
 )
 def test_mistakes_are_one_line(use: Use, tmp_path: Path, args: list[str], part: str) -> None:
@@ -321,6 +321,8 @@ def test_mistakes_are_one_line(use: Use, tmp_path: Path, args: list[str], part: 
     (tmp_path / "both.jsonl").write_text('{"text": "a", "words": ["a"]}\n')
     (tmp_path / "out.jsonl").write_text('{"text": "a", "image": "../x.png"}\n')
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "x.png").symlink_to(tmp_path / "latin.txt")
     (tmp_path / "nul.txt").write_bytes(b"a\0b")
     code, _, err = use("predict", *args)
     assert code == 2

@@ -282,6 +282,34 @@ def test_the_card(folder: Copy, tmp_path: Path) -> None:
     assert str(tmp_path) not in text + (place / "config.json").read_text()
 
 
+def test_the_card_of_a_run_without_a_test_split(folder: Copy, tmp_path: Path) -> None:
+    """Its test split is dev: no score may look as if it were of sentences kept apart."""
+    from zoo.data.splitting import NO_TEST
+    from zoo.results.record import read_run, write_run
+
+    place = folder("seeing")
+    record = read_run(place)
+    write_run(place, record.model_copy(update={"notes": [NO_TEST], "cites": "xu-etal-2024-x"}))
+    saved = zoo.load(place).save_pretrained(tmp_path / "saved")
+    text = (saved / "README.md").read_text()
+    assert "| dev |" in text
+    assert "| test |" not in text
+    assert "test was read once" not in text
+    assert "There was no test split" in text
+    assert "model-index" not in text
+    assert (
+        "the paper that the system follows (`xu-etal-2024-x`) and the papers of its parts" in text
+    )
+
+
+def test_the_card_cites_in_bibtex_and_invents_no_interval(folder: Copy, tmp_path: Path) -> None:
+    text = (zoo.load(folder("spans")).save_pretrained(tmp_path / "s") / "README.md").read_text()
+    cited = text.partition("## Citation")[2]
+    assert "```bibtex\n@" in cited
+    assert cited.count("```") == 2
+    assert "| 0.00 (0.00 to 0.00) |" not in text
+
+
 def _front_matter(text: str, folder: Path) -> Path:
     _, head, _ = text.split("---\n", 2)
     path = folder / "head.yaml"

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import click
 
 from zoo.cli.options import JSON, Source, print_json, source
 from zoo.errors import ConfigError
+from zoo.model.citations import entries, of_class
 
 if TYPE_CHECKING:
     from zoo.schema import SystemSpec
-
-_ENTRY = re.compile(r"^@\w+\{([\w-]+),\n.*?^\}$", re.MULTILINE | re.DOTALL)
 
 
 @click.command("cite")
@@ -58,23 +55,10 @@ def command(names: tuple[str, ...], parts: bool, as_json: bool, source: Source) 
         click.echo("\n\n".join(told.values()))
 
 
-@cache
-def entries() -> dict[str, str]:
-    """The BibTeX entries that come with the package, by their keys."""
-    text = resources.files("zoo").joinpath("citations.bib").read_text(encoding="utf-8")
-    return {found[1]: found[0] for found in _ENTRY.finditer(text)}
-
-
 def of_parts(spec: SystemSpec) -> list[str]:
     """The keys that the parts of a system cite, in the order of the parts."""
     found = [key for _, part in spec.parts for each in part.walk() for key in of_class(each.cls)]
     return list(dict.fromkeys(found))
-
-
-def of_class(cls: type) -> list[str]:
-    """The keys behind ``Cites:`` in a class's docstring."""
-    lines = re.findall(r"^ *Cites: ([\w, -]+)$", cls.__doc__ or "", re.MULTILINE)
-    return [key for line in lines for key in re.split(r", *", line.strip())]
 
 
 def reference(key: str) -> str:

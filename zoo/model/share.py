@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from zoo.data.splitting import NO_TEST
 from zoo.encoders.references import Reference
 from zoo.errors import ConfigError
 from zoo.evaluation.counts import counts
@@ -140,6 +141,7 @@ def about(folder: Path) -> About:
     record = read_run(folder)
     path = folder / "config.yaml"
     written: dict[str, Any] = dict(load(path)) if path.is_file() else {}
+    without_test = any(NO_TEST in note for note in record.notes)  # test is dev, then
     return About(
         dataset=record.dataset,
         fingerprint=record.data_fingerprint,
@@ -147,7 +149,7 @@ def about(folder: Path) -> About:
         sentences=record.sentences,
         notes=record.notes,
         dev=_score(folder, record, "dev", record.dev),
-        test=_score(folder, record, "test", record.test),
+        test=None if without_test else _score(folder, record, "test", record.test),
         epochs=record.epochs,
         best_epoch=record.best_epoch,
         recipe=record.recipe,
@@ -169,7 +171,9 @@ def _score(folder: Path, record: RunRecord, split: str, scores: Scores | None) -
         both, _ = counts(runs, runs)
         used = both[:, both.any(axis=(0, 2))]
         shares = influence(used)[0]
+        error = 0.0
         if len(shares) >= 10:
             error = 1.96 * float(shares.std(ddof=1)) / math.sqrt(len(shares))
+        if error:  # nothing found, or everything: that tells nothing of the spread
             low, high = max(0.0, scores.f1 - error), min(100.0, scores.f1 + error)
     return Score(precision=scores.precision, recall=scores.recall, f1=scores.f1, low=low, high=high)

@@ -7,6 +7,7 @@ import itertools
 import os
 import platform
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -128,6 +129,19 @@ def sweep(folder: Path) -> None:
                 path = folder / name
                 if _OWNER.search(name) and path.is_file() and abandoned(name):
                     path.unlink(missing_ok=True)
+
+
+def sweep_beside(path: Path) -> None:
+    """Remove what dead processes left of a file or folder that they were about to write."""
+    left = re.compile(rf"\.{re.escape(path.name)}\.[^.]+\.tmp")
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        for name in os.listdir(path.absolute().parent):
+            if left.fullmatch(name) and _OWNER.search(name) and abandoned(name):
+                gone = path.with_name(name)
+                if gone.is_dir():
+                    shutil.rmtree(gone, ignore_errors=True)
+                else:
+                    gone.unlink(missing_ok=True)
 
 
 @cache

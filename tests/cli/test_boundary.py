@@ -146,3 +146,14 @@ def test_terminated_as_interrupted(registry: Path, number: int, code: int) -> No
     assert "resumes" in errors
     assert "Traceback" not in errors
     assert not list((registry.parent / "results").glob("runs/*/*/.*.tmp"))
+
+
+def test_files_and_pipes_get_utf_8(zoo: Zoo, registry: Path) -> None:
+    text = registry.read_text(encoding="utf-8")
+    registry.write_text(
+        text.replace("  plain:\n", "  plain:\n    description: Zoë’s 😀\n"), "utf-8"
+    )
+    for told in (["list", "systems"], ["list", "systems", "--json"]):
+        done = zoo(*told, PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+        assert done.returncode == 0, done.stderr
+        assert "Zoë’s 😀" in done.stdout

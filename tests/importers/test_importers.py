@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from zoo import cli
 from zoo.data.jsonl import Jsonl
 from zoo.data.records import CharSpan
 from zoo.data.text import split_words
 from zoo.errors import DataError
+from zoo.files import owner
 from zoo.importers.convert import Imported, convert, write
 from zoo.importers.documents import Conversion, Document
 from zoo.importers.formats import guess
@@ -337,3 +341,38 @@ def test_command_line(zoo, tmp_path):
         assert done.returncode == 2
         assert done.stderr.startswith(said)
         assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "how"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_stopped_by_a_signal(tmp_path, monkeypatch, capsys, number, code, how):
+    """Neither this import nor an earlier one, which was killed, leaves anything."""
+    (tmp_path / "posts.jsonl").write_text(
+        lines(*({"text": f"Anna {i}", "label": [[0, 4, "PER"]]} for i in range(9)))
+    )
+    dead = f".out.{owner()}.tmp".replace(f"-{os.getpid()}-", "-999999999-")
+    (tmp_path / dead).mkdir()
+    (tmp_path / dead / "train.jsonl").touch()
+
+    def stop(*args: object) -> None:
+        (tmp_path / "reached").touch()
+        os.kill(os.getpid(), number)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zoo.importers.convert.write_jsonl", stop)
+    monkeypatch.setattr("sys.argv", ["zoo", "data", "import", "posts.jsonl", "out"])
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, out, err) == (
+        code,
+        "",
+        f"zoo: {how}; no file was left half-written\n",
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["posts.jsonl", "reached"]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,11 @@ import pytest
 from zoo import cli
 from zoo.data.blocks import read_blocks
 from zoo.evaluation.pairing import read_entities
+from zoo.model.inputs import of_text
+from zoo.model.outputs import as_conll, as_json, as_text
+from zoo.model.predictor import Predictor
+from zoo.model.results import Prediction, predicted
+from zoo.types import Sample, ScoredEntity
 
 Use = Callable[..., tuple[int, str, str]]
 TEXT = "Anna Weber flew to Paris.\n\nDon't go to Washington's 東京 <b>&\n"
@@ -175,6 +185,133 @@ def test_lines_of_text_end_as_in_data(tmp_path: Path) -> None:
         assert [post.sample.words for post in posts] == [("a", "b"), (), ("c",)]
 
 
+def test_pictures_by_any_name(use: Use, tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "photos").mkdir()
+    for name, colour in (("1.png", "red"), ("2.png", "blue")):
+        Image.new("RGB", (40, 40), colour).save(tmp_path / "photos" / name)
+    file = tmp_path / "photos" / "1.png"
+    inside = ["1", "1.png", "photos/1.png", str(file), "https://x.org/1.png?s=1", {"path": "1.png"}]
+    outside = ["photos/1.png", "./photos/../photos/1.png", str(file)]
+    scores = []
+    for images, named in (["--images", "photos"], inside), ([], outside):
+        posts = [{"text": "Amazon won .", "image": image, "id": None} for image in [*named, None]]
+        (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, posts)))
+        found = lines(predict(use, "posts.jsonl", *images, "--json", run="seeing@mini"))
+        scores += [[(e["type"], e["score"]) for e in each["entities"]] for each in found]
+    *seen, blind = scores
+    assert seen.pop(len(inside)) == blind
+    assert all(each == seen[0] for each in seen)
+    assert seen[0] != blind
+
+    posts = [{"tokens": ["Amazon"], "image": ["1", "2"]}, {"text": "Amazon", "words": None}]
+    (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, posts)))
+    code, out, err = use("predict", "seeing@mini", "posts.jsonl", "--images", "photos", "--json")
+    assert (code, [each["words"] for each in lines(out)]) == (0, [["Amazon"], ["Amazon"]])
+    assert "1 of 2 posts have several pictures, of which the first is used" in err
+
+
+def test_what_a_model_does_not_read_is_said(use: Use, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
+    one = "--text", "Anna", "--json"
+    _, _, err = use("predict", "lstm@mini", *one, "--image", "a.png", "--caption", "a man")
+    assert "the model reads words; no picture changes what it finds" in err
+    assert "no caption changes what it finds" in err
+    _, _, err = use("predict", "seeing@mini", *one)
+    assert "the model reads a picture; give --image FILE" in err
+    for more in (["--image", "a.png"], ["--quiet"]):
+        _, _, err = use("predict", "seeing@mini", *one, *more)
+        assert "picture" not in err
+    (tmp_path / "posts.txt").write_text("Anna\n")
+    code, _, err = use("predict", "lstm@mini", "posts.txt", "--out", "./posts.txt")
+    assert (code, err) == (2, "zoo: --out posts.txt: is the file that is read; name another\n")
+
+
+def test_cells_hold_no_tabs() -> None:
+    post = of_text("New\tYork\nCity", "a\tb")
+    found = predicted(post, [ScoredEntity(0, 3, "LOC", 0.5)])
+    assert as_text(found) == "a\\tb\tLOC\tNew\\tYork\\nCity\t0.50\t0-13\n"
+
+
+SIGNALS = [
+    (signal.SIGINT, 130, "zoo: interrupted; no file was left half-written\n"),
+    (signal.SIGTERM, 143, "zoo: terminated; no file was left half-written\n"),
+]
+
+
+@pytest.mark.parametrize(("number", "code", "said"), SIGNALS)
+@pytest.mark.parametrize("output", ["--json", "--conll", "--html", "--out=found"])
+def test_stopped_by_a_signal(
+    use: Use, tmp_path: Path, monkeypatch, output: str, number: int, code: int, said: str
+) -> None:
+    (tmp_path / "posts.txt").write_text(TEXT)
+    (tmp_path / "found").write_text("of an earlier time\n")
+    left = ".found.elsewhere-1-1-1.tmp", ".posts.txt.tmp"
+    for name in left:
+        (tmp_path / name).touch()
+    before = {path.name: path.stat().st_size for path in tmp_path.iterdir() if path.is_file()}
+
+    def two(self: Predictor, samples: Iterable[Sample]) -> Iterator[tuple[Sample, list]]:
+        for count, sample in enumerate(samples):
+            if count == 2:
+                os.kill(os.getpid(), number)
+            yield sample, []
+
+    monkeypatch.setattr(Predictor, "__call__", two)
+    try:
+        got, out, err = use("predict", "lstm@mini", "posts.txt", output)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert (got, err.splitlines(keepends=True)[1:]) == (code, [said])
+    assert (
+        out
+        == {
+            "--json": "".join(as_json(each) for each in _nothing_in(TEXT.splitlines()[:2])),
+            "--conll": "".join(as_conll(each) for each in _nothing_in(TEXT.splitlines()[:1])),
+            "--html": out,
+            "--out=found": "",
+        }[output]
+    )
+    assert out.count("<p ") == (2 if output == "--html" else 0)
+    now = {path.name: path.stat().st_size for path in tmp_path.iterdir() if path.is_file()}
+    assert now == before, "what another machine may still write is left alone"
+
+
+def _nothing_in(texts: list[str]) -> list[Prediction]:
+    return [predicted(of_text(text, str(i)), []) for i, text in enumerate(texts, 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code", "said"), SIGNALS)
+def test_stopped_while_nobody_reads(
+    results: Path, tmp_path: Path, number: int, code: int, said: str
+) -> None:
+    """The pipe is full when the signal comes; what was printed is whole lines."""
+    (tmp_path / "posts.txt").write_text("Anna Weber flew to 東京 .\n" * 20_000)
+    command = "predict", "lstm@mini", "posts.txt", "--json", "--results", str(results)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from zoo.cli import main; main()", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    time.sleep(1)  # for a pipe to fill up
+    process.send_signal(number)
+    time.sleep(0.2)
+    rest, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.splitlines(keepends=True)[1:]) == (code, [said])
+    found = lines(first + rest)
+    assert [each["id"] for each in found] == [str(i) for i in range(1, len(found) + 1)]
+    assert len(found) < 20_000
+
+
 def test_captions_and_ids(tmp_path: Path) -> None:
     from zoo.model.inputs import Source
 
@@ -219,7 +356,7 @@ def test_splitting_a_file_changes_no_byte(use: Use, tmp_path: Path) -> None:
         (["lstm@mini", "both.jsonl"], "both.jsonl:1: give the sentence as either"),
         (["lstm@mini", "latin.txt"], "latin.txt:1: not UTF-8"),
         (["lstm@mini", "nul.txt"], "nul.txt:1: not text"),
-        (["lstm@mini", "out.jsonl", "--images", "."], "outside"),
+        (["lstm@mini", "out.jsonl", "--images", "photos"], "outside"),
     ],
 )
 def test_mistakes_are_one_line(use: Use, tmp_path: Path, args: list[str], part: str) -> None:
@@ -229,6 +366,8 @@ def test_mistakes_are_one_line(use: Use, tmp_path: Path, args: list[str], part: 
     (tmp_path / "both.jsonl").write_text('{"text": "a", "words": ["a"]}\n')
     (tmp_path / "out.jsonl").write_text('{"text": "a", "image": "../x.png"}\n')
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "x.png").symlink_to(tmp_path / "latin.txt")
     (tmp_path / "nul.txt").write_bytes(b"a\0b")
     code, _, err = use("predict", *args)
     assert code == 2

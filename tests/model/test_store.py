@@ -246,6 +246,23 @@ def test_saving_where_other_files_lie(folder: Copy, tmp_path: Path) -> None:
         zoo.load(tmp_path / "new").save_pretrained(tmp_path / "new")
 
 
+def test_saving_that_is_stopped(folder: Copy, tmp_path: Path, monkeypatch: Any) -> None:
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    model = zoo.load(folder("plain"))
+    model.save_pretrained(tmp_path / "old")
+    (tmp_path / "empty").mkdir()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    monkeypatch.setattr("zoo.model.share.write_atomic", stop)
+    for name in ("old", "empty", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            model.save_pretrained(tmp_path / name)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
+    assert not list((tmp_path / "empty").iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "empty", "old"]
+
+
 def test_the_card(folder: Copy, tmp_path: Path) -> None:
     place = zoo.load(folder("seeing")).save_pretrained(tmp_path / "saved")
     text = (place / "README.md").read_text()
@@ -263,6 +280,34 @@ def test_the_card(folder: Copy, tmp_path: Path) -> None:
     ):
         assert part in text
     assert str(tmp_path) not in text + (place / "config.json").read_text()
+
+
+def test_the_card_of_a_run_without_a_test_split(folder: Copy, tmp_path: Path) -> None:
+    """Its test split is dev: no score may look as if it were of sentences kept apart."""
+    from zoo.data.splitting import NO_TEST
+    from zoo.results.record import read_run, write_run
+
+    place = folder("seeing")
+    record = read_run(place)
+    write_run(place, record.model_copy(update={"notes": [NO_TEST], "cites": "xu-etal-2024-x"}))
+    saved = zoo.load(place).save_pretrained(tmp_path / "saved")
+    text = (saved / "README.md").read_text()
+    assert "| dev |" in text
+    assert "| test |" not in text
+    assert "test was read once" not in text
+    assert "There was no test split" in text
+    assert "model-index" not in text
+    assert (
+        "the paper that the system follows (`xu-etal-2024-x`) and the papers of its parts" in text
+    )
+
+
+def test_the_card_cites_in_bibtex_and_invents_no_interval(folder: Copy, tmp_path: Path) -> None:
+    text = (zoo.load(folder("spans")).save_pretrained(tmp_path / "s") / "README.md").read_text()
+    cited = text.partition("## Citation")[2]
+    assert "```bibtex\n@" in cited
+    assert cited.count("```") == 2
+    assert "| 0.00 (0.00 to 0.00) |" not in text
 
 
 def _front_matter(text: str, folder: Path) -> Path:

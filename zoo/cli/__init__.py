@@ -8,12 +8,13 @@ from __future__ import annotations
 import atexit
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
 import threading
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -39,6 +40,10 @@ VERBS = {
 }
 
 
+RESUMED = ("run", "ablate", "tune")
+"""Verbs that go on where they were stopped."""
+
+
 class Verbs(click.Group):
     """A group whose commands are imported when they are used."""
 
@@ -60,6 +65,12 @@ class Verbs(click.Group):
 
             raise click.UsageError(f"unknown command `{args[0]}`{near(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would print an empty line for it
+            raise _Interrupted from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -97,6 +108,7 @@ def _main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started the command
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    _set_encoding()
     try:
         if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1"):
             fail(2, "zoo starts its own processes (--jobs); call it without torchrun")
@@ -108,11 +120,11 @@ def _main() -> None:
         fail(2, error.format_message())
     except ZooError as error:
         fail(1 if isinstance(error, RunError) else 2, *error.problems)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort, _Interrupted):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the same once more changes nothing
-        fail(130, "interrupted; nothing is lost: the same command resumes")
+        fail(130, _stopped("interrupted"))
     except _Terminated:
-        fail(143, "terminated; nothing is lost: the same command resumes")
+        fail(143, _stopped("terminated"))
     except OSError as error:
         _silence(sys.stdout)
         where = f"{error.filename}: " if error.filename else ""
@@ -128,6 +140,17 @@ def _main() -> None:
 
 class _Terminated(BaseException):
     """SIGTERM arrived: clean up as after Ctrl-C."""
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C ended a verb."""
+
+
+def _stopped(how: str) -> str:
+    """What a signal means for the verb that it ended."""
+    if sys.argv[1:2] and sys.argv[1] in RESUMED:
+        return f"{how}; nothing is lost: the same command resumes"
+    return f"{how}; no file was left half-written"
 
 
 def _terminated(number: int, frame: object) -> None:
@@ -152,6 +175,15 @@ def _lost(unraisable: sys.UnraisableHookArgs) -> None:
 
 
 _passed_over = sys.unraisablehook
+
+
+def _set_encoding() -> None:
+    """Files and pipes get UTF-8, whatever the locale; a terminal what it can show."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if sys.stdout.isatty():
+            sys.stdout.reconfigure(errors="backslashreplace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8")
 
 
 def _silence(output: TextIO) -> None:

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import Source, source
+from zoo.cli.options import JSON, Source, print_json, source
 from zoo.errors import ConfigError
+from zoo.model.citations import entries, of_class
 
 if TYPE_CHECKING:
     from zoo.schema import SystemSpec
-
-_ENTRY = re.compile(r"^@\w+\{([\w-]+),\n.*?^\}$", re.MULTILINE | re.DOTALL)
 
 
 @click.command("cite")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--parts", is_flag=True, help="Also what the parts of the systems cite.")
+@JSON
 @source(as_option=True)
-def command(names: tuple[str, ...], parts: bool, source: Source) -> None:
+def command(names: tuple[str, ...], parts: bool, as_json: bool, source: Source) -> None:
     """Print the BibTeX of systems, of parts, or of citation keys, each entry once."""
     from zoo import registry
     from zoo.errors import near
@@ -50,26 +48,17 @@ def command(names: tuple[str, ...], parts: bool, source: Source) -> None:
         raise ConfigError(
             *(f"no BibTeX entry is known for the citation key `{k}`" for k in unknown)
         )
-    click.echo("\n\n".join(entries()[key] for key in dict.fromkeys(keys)))
-
-
-@cache
-def entries() -> dict[str, str]:
-    """The BibTeX entries that come with the package, by their keys."""
-    text = resources.files("zoo").joinpath("citations.bib").read_text(encoding="utf-8")
-    return {found[1]: found[0] for found in _ENTRY.finditer(text)}
+    told = {key: entries()[key] for key in keys}
+    if as_json:
+        print_json({"entries": told})
+    else:
+        click.echo("\n\n".join(told.values()))
 
 
 def of_parts(spec: SystemSpec) -> list[str]:
     """The keys that the parts of a system cite, in the order of the parts."""
     found = [key for _, part in spec.parts for each in part.walk() for key in of_class(each.cls)]
     return list(dict.fromkeys(found))
-
-
-def of_class(cls: type) -> list[str]:
-    """The keys behind ``Cites:`` in a class's docstring."""
-    lines = re.findall(r"^ *Cites: ([\w, -]+)$", cls.__doc__ or "", re.MULTILINE)
-    return [key for line in lines for key in re.split(r", *", line.strip())]
 
 
 def reference(key: str) -> str:

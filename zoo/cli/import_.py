@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from zoo.cli.options import JSON, QUIET, print_json
 from zoo.errors import ConfigError
 from zoo.importers.formats import FORMATS
 
@@ -36,6 +37,8 @@ PATH = click.Path(path_type=Path)
     help="What becomes of entities that cut a word.",
 )
 @click.option("--by", type=click.Choice(["document", "line"]), help="What a sentence is.")
+@QUIET
+@JSON
 def command(
     files: tuple[Path, ...],
     out: Path,
@@ -44,6 +47,8 @@ def command(
     seed: int,
     images: Path | None,
     tag_names: str | None,
+    quiet: bool,
+    as_json: bool,
     **how: Any,
 ) -> None:
     """Turn annotated FILEs of other tools into a folder OUT that the zoo reads.
@@ -60,15 +65,28 @@ def command(
     names = [name.strip() for name in tag_names.split(",")] if tag_names else None
     done = convert(files, kind, Conversion(**how), shares, seed, images, names)
     write(done, out)
+    sizes = {
+        name: {
+            "sentences": len(samples),
+            "entities": sum(len(sample.entities) for sample in samples),
+            "pictures": sum(sample.picture is not None for sample in samples),
+        }
+        for name, samples in done.splits.items()
+    }
+    if as_json:
+        facts = {"folder": str(out), "chosen": done.chosen, "findings": done.findings}
+        print_json({**facts, "splits": sizes})
+        return
     for finding in done.findings:
         click.echo(finding)
-    for name, samples in done.splits.items():
-        entities = sum(len(sample.entities) for sample in samples)
-        pictures = sum(sample.picture is not None for sample in samples)
+    for name, size in () if quiet else sizes.items():
         click.echo(
-            f"{name}: {len(samples)} sentences, {entities} entities, {pictures} with a picture"
+            "{}: {sentences} sentences, {entities} entities, {pictures} with a picture".format(
+                name, **size
+            )
         )
-    click.echo(f"wrote {out} ({done.chosen}); next: zoo init --data {out}")
+    if not quiet:
+        click.echo(f"wrote {out} ({done.chosen}); next: zoo init --data {out}")
 
 
 def _shares(text: str) -> list[float]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
+from zoo.cli.options import JSON, QUIET, print_json
 from zoo.errors import ConfigError
+from zoo.files import write_atomic
 
 PATH = click.Path(path_type=Path)
 
@@ -16,7 +18,9 @@ PATH = click.Path(path_type=Path)
 @click.argument("folder", default=".", type=PATH, metavar="[DIR]")
 @click.option("--data", type=PATH, help="A folder of data: write a YAML of a few lines for it.")
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
-def command(folder: Path, data: Path | None, force: bool) -> None:
+@QUIET
+@JSON
+def command(folder: Path, data: Path | None, force: bool, quiet: bool, as_json: bool) -> None:
     """Write the shipped registry.yaml into DIR (by default here).
 
     With --data, write a YAML that has this dataset and includes the shipped registry. The data is
@@ -31,11 +35,13 @@ def command(folder: Path, data: Path | None, force: bool) -> None:
     if target.exists() and not force:
         raise ConfigError(f"{target} exists already; --force overwrites it")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        write_atomic(target, text)
     except OSError as error:
         raise ConfigError(f"{target}: can't be written: {error.strerror}") from error
-    click.echo(f"wrote {target}; next: zoo run {target}")
+    if as_json:
+        print_json({"file": str(target)})
+    elif not quiet:
+        click.echo(f"wrote {target}; next: zoo run {target}")
 
 
 def _for_data(folder: Path, data: Path) -> tuple[Path, str]:

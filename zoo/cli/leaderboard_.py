@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.options import JSON, PLUGIN, many
+from zoo.cli.options import JSON, PLUGIN, many, stdout
 
 
 @click.command("leaderboard")
@@ -97,7 +97,7 @@ def command(
     chosen = [t for t in tables if not datasets or t.facts["dataset"] in datasets]
     if as_json:
         console.file = io.StringIO()  # drawn all the same where a picture is wanted
-        click.echo(to_json(chosen), nl=False)
+        click.echo(to_json(chosen), file=stdout(), nl=False)
     for table in chosen:
         console.print(render(table, details))
     if svg is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -105,13 +107,38 @@ _WHOLE = click.option(
     help="Store copies of the pretrained models that runs refer to with them, so that they predict "
     "without a hub.",
 )
-_QUIET = click.option(
+QUIET = click.option(
     "--quiet", "-q", is_flag=True, help="Say nothing while it goes: only results and failures."
 )
+_STDOUT = "zoo.stdout"
+
+
+def keep_for_results(context: click.Context) -> None:
+    """Let whatever prints go to standard error while the command runs: a plug-in may print, or a
+    library. Results are written to :func:`stdout`."""
+    if _STDOUT not in context.meta:
+        context.meta[_STDOUT] = sys.stdout
+        context.with_resource(redirect_stdout(sys.stderr))
+
+
+def stdout() -> TextIO:
+    """Standard output, for results; see :func:`keep_for_results`."""
+    context = click.get_current_context(silent=True)
+    kept: TextIO | None = context.meta.get(_STDOUT) if context else None
+    return kept or sys.stdout
+
+
+def _keep(context: click.Context, option: click.Parameter, value: bool) -> bool:
+    if value:
+        keep_for_results(context)
+    return value
+
+
 JSON = click.option(
     "--json",
     "as_json",
     is_flag=True,
+    callback=_keep,
     help="Print JSON on standard output; all else goes to standard error.",
 )
 _REGISTRY = click.argument("registry", default="registry.yaml", type=click.Path(path_type=Path))
@@ -191,7 +218,7 @@ def print_json(value: Any) -> None:
 
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     # lone surrogates, which UTF-8 can't hold, as escapes, which JSON reads back
-    click.echo(text.encode("utf-8", "backslashreplace").decode())
+    click.echo(text.encode("utf-8", "backslashreplace").decode(), file=stdout())
 
 
 def _finite(value: Any) -> Any:
@@ -211,7 +238,7 @@ def source(as_option: bool = False) -> Callable[[F], F]:
 
 def execution() -> Callable[[F], F]:
     """Give a command the options of making runs, handed over as one ``execution``."""
-    options = (_DRY_RUN, _RERUN, _JOBS, _ENGINE, RESULTS, _KEEP_WEIGHTS, _WHOLE, _QUIET, JSON)
+    options = (_DRY_RUN, _RERUN, _JOBS, _ENGINE, RESULTS, _KEEP_WEIGHTS, _WHOLE, QUIET, JSON)
     return _bundle("execution", Execution, *options)
 
 

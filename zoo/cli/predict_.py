@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import PLUGIN
+from zoo.cli.options import PLUGIN, QUIET, keep_for_results, stdout
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,8 +61,12 @@ FILE = click.Path(path_type=Path)
     is_flag=True,
     help="Use the model although the code of its parts is not that which it was trained by.",
 )
+@QUIET
 @PLUGIN
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     run: str,
     input: str | None,
     text: str | None,
@@ -76,6 +79,7 @@ def command(
     out: Path | None,
     results: Path,
     allow_changed: bool,
+    quiet: bool,
     plugins: tuple[Path, ...],
 ) -> None:
     """Find the entities of new sentences with the trained model of a run.
@@ -87,6 +91,7 @@ def command(
     By default an entity a line is printed: the id of its sentence, type, words, score, and its
     place in characters (in words, where words were given).
     """
+    keep_for_results(context)
     if (input is None) == (text is None):
         raise click.UsageError("give either INPUT or --text")
     if text is not None and (images is not None or captions is not None):
@@ -102,6 +107,8 @@ def command(
         raise ConfigError(f"--out {out}: a folder; name a file")
     if out is not None and not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: no folder {out.parent}; make it first")
+    if out is not None and input not in (None, STDIN) and out.resolve() == Path(input).resolve():
+        raise ConfigError(f"--out {out}: is the file that is read; name another")
     load_plugins()
     for plugin in plugins:
         load_plugin_file(plugin)
@@ -114,24 +121,30 @@ def command(
     else:
         assert input is not None, "checked above"
         posts = source = Source(input, images, kind, captions)
-    model = _model(run, results, allow_changed)
+    model = _model(run, results, allow_changed, quiet)
     write(model, posts, output or "text", out, input or "a sentence")
     if source is not None:
-        _notes(model, source)
+        _notes(model, source, quiet)
+    if not quiet:
+        _unused(model, picture=image or images, caption=caption or captions)
+        if text is not None and "picture" in model.sees and image is None:
+            click.echo("zoo: the model reads a picture; give --image FILE", err=True)
 
 
 def write(
     model: Model, posts: Iterable[Post], output: Output, out: Path | None, title: str
 ) -> None:
     """Predict and print, sentence by sentence; a file is written whole or not at all."""
-    from zoo.files import owner
+    from zoo.files import owner, sweep_beside
     from zoo.model.outputs import written
 
     parts = written(model.predict_posts(posts), output, f"{model.name}: {title}", model.types)
     if out is None:
+        shown = stdout()
         for part in parts:
-            sys.stdout.write(part)
+            shown.write(part)
         return
+    sweep_beside(out)
     beside = out.with_name(f".{out.name}.{owner()}.tmp")
     try:
         with beside.open("w", encoding="utf-8", newline="\n") as file:
@@ -141,13 +154,13 @@ def write(
         beside.unlink(missing_ok=True)
 
 
-def _model(name: str, results: Path, allow_changed: bool) -> Model:
+def _model(name: str, results: Path, allow_changed: bool, quiet: bool) -> Model:
     from zoo.model.find import find_run
     from zoo.model.model import Model
 
     chosen = find_run(name, results)
     if chosen is not None:
-        if chosen.why:
+        if chosen.why and not quiet:
             click.echo(f"zoo: {chosen.why}", err=True)
         return Model.from_folder(chosen.folder, allow_changed=allow_changed)
     if "/" not in name or name.startswith((".", "/", "~")):
@@ -158,8 +171,9 @@ def _model(name: str, results: Path, allow_changed: bool) -> Model:
     return Model.from_pretrained(name, allow_changed=allow_changed)
 
 
-def _notes(model: Model, source: Source) -> None:
-    """Say what the model reads and the posts did not have."""
+def _notes(model: Model, source: Source, quiet: bool) -> None:
+    """Say what the posts name and is absent and, if not quiet, what the model reads and no post
+    has."""
     tally = source.tally
     if not tally.posts:
         name = "standard input" if source.path == "-" else source.path
@@ -170,14 +184,28 @@ def _notes(model: Model, source: Source) -> None:
             f"first: {tally.first}); they were read without one",
             err=True,
         )
+    if tally.several and not quiet:
+        click.echo(
+            f"zoo: {tally.several} of {tally.posts} posts have several pictures, of which the "
+            "first is used",
+            err=True,
+        )
     hints = {
         "picture": "" if source.images else "; give --images DIR",
         "caption": "" if source.captions else "; give --captions FILE",
     }
-    for name in model.sees:
+    for name in () if quiet else model.sees:
         if name != "words" and name not in tally.had and tally.posts:
             hint = hints.get(name, "")
             click.echo(
                 f"zoo: the model reads a {name}, and none of the {tally.posts} posts has one{hint}",
                 err=True,
             )
+
+
+def _unused(model: Model, **given: object) -> None:
+    """Say what was given and the model does not read."""
+    for name, value in given.items():
+        if value is not None and name not in model.sees:
+            reads = ", ".join(model.sees)
+            click.echo(f"zoo: the model reads {reads}; no {name} changes what it finds", err=True)

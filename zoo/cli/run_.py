@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import Execution, Source, execution, many, print_json, seeds, source
+from zoo.cli.options import Execution, Source, execution, many, print_json, seeds, source, stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +67,7 @@ def command(
     made = store.load_runs(filter(store.complete, jobs))
     shown = with_overlaps(leaderboard(made, all=True, statistics=statistics), store.root)
     if execution.as_json:
-        click.echo(to_json(shown), nl=False)
+        click.echo(to_json(shown), file=stdout(), nl=False)
     else:
         out = make_console()
         for table in shown:

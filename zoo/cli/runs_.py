@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zoo.cli.options import JSON, PLUGIN, many, print_json
+from zoo.cli.options import JSON, PLUGIN, QUIET, many, print_json
 from zoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -64,9 +64,18 @@ def command(context: click.Context, /, as_json: bool, results: Path | None, **wa
 @IDS
 @filters
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@QUIET
+@JSON
 @click.pass_obj
 def rm(
-    before: Path | None, /, ids: tuple[str, ...], results: Path | None, yes: bool, **wanted: Any
+    before: Path | None,
+    /,
+    ids: tuple[str, ...],
+    results: Path | None,
+    yes: bool,
+    quiet: bool,
+    as_json: bool,
+    **wanted: Any,
 ) -> None:
     """Delete stored runs, after asking: those that match all filters.
 
@@ -80,32 +89,44 @@ def rm(
     from zoo.results.store import discard
 
     found = removable(_choose(_root(results or before), ids, **wanted), ids, wanted["states"])
-    if not found:
+    told = not (yes and (quiet or as_json))
+    if not found and told:
         click.echo("nothing to delete")
-        return
-    _print(found)
-    if not yes:
+    elif told:
+        _print(found)
+    if found and not yes:
         try:
             sure = click.confirm(f"Delete {_count(found)}?")
         except click.Abort:
             raise ConfigError("not confirmed, nothing was deleted; --yes deletes unasked") from None
         if not sure:
             click.echo("nothing was deleted")
-            return
+            found = []
     for entry in found:
         try:
             discard(entry.folder)
         except OSError as error:
             raise DataError(f"{entry.folder}: can't be deleted ({error.strerror})") from None
-    click.echo(f"deleted {_count(found)}")
+    if as_json:
+        print_json({"deleted": [_facts(entry) for entry in found]})
+    elif found and not quiet:
+        click.echo(f"deleted {_count(found)}")
 
 
 @command.command("verify")
 @IDS
 @filters
+@QUIET
+@JSON
 @click.pass_obj
 def verify_(
-    before: Path | None, /, ids: tuple[str, ...], results: Path | None, **wanted: Any
+    before: Path | None,
+    /,
+    ids: tuple[str, ...],
+    results: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **wanted: Any,
 ) -> int:
     """Compare every file of the stored runs with its digest, and scores with predictions.
 
@@ -113,7 +134,7 @@ def verify_(
     """
     from zoo.results.evidence import verify
 
-    files, bare, wrong = 0, 0, 0
+    files, bare, wrong = 0, 0, list[str]()
     found = [
         entry
         for entry in _choose(_root(results or before), ids, **wanted)
@@ -123,10 +144,14 @@ def verify_(
         count, problems = verify(entry.folder)
         files += count
         bare += entry.record is not None and entry.record.files is None
-        wrong += len(problems)
-        for problem in problems:
+        wrong += problems
+        for problem in () if as_json else problems:
             click.echo(_visible(problem))
-    click.echo(f"{files} files of {_count(found)}: {wrong or 'none'} wrong")
+    if as_json:
+        print_json({"runs": len(found), "files": files, "wrong": wrong, "without_digests": bare})
+        return 1 if wrong else 0
+    if not quiet:
+        click.echo(f"{files} files of {_count(found)}: {len(wrong) or 'none'} wrong")
     if bare:
         click.echo(
             f"{bare} of {_count(found)} store no digests (version 0.2 or older): of these only the "
@@ -138,9 +163,17 @@ def verify_(
 @command.command("withhold")
 @IDS
 @filters
+@QUIET
+@JSON
 @click.pass_obj
 def withhold_(
-    before: Path | None, /, ids: tuple[str, ...], results: Path | None, **wanted: Any
+    before: Path | None,
+    /,
+    ids: tuple[str, ...],
+    results: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **wanted: Any,
 ) -> None:
     """Delete the predictions of runs that are to be published without them, and say so in run.json.
 
@@ -150,10 +183,18 @@ def withhold_(
 
     if not ids and not any(wanted.values()):
         raise ConfigError("say which runs: an id, --system, --dataset or --seed")
-    found = [e for e in _choose(_root(results or before), ids, **wanted) if e.record is not None]
+
+    def choose() -> list[Entry]:
+        found = _choose(_root(results or before), ids, **wanted)
+        return [entry for entry in found if entry.record is not None]
+
+    found = choose()
     for entry in found:
         withhold(entry.folder)
-    click.echo(f"withheld the predictions of {_count(found)}")
+    if as_json:
+        print_json({"withheld": [_facts(entry) for entry in choose()]})
+    elif not quiet:
+        click.echo(f"withheld the predictions of {_count(found)}")
 
 
 @command.command("export")
@@ -166,6 +207,8 @@ def withhold_(
     type=click.Path(path_type=Path),
     help="The results folder (default: results).",
 )
+@QUIET
+@JSON
 @PLUGIN
 @click.pass_obj
 def export_(
@@ -175,6 +218,8 @@ def export_(
     out: Path,
     whole: bool,
     results: Path | None,
+    quiet: bool,
+    as_json: bool,
     plugins: tuple[Path, ...],
 ) -> None:
     """Write the model of a run into the folder OUT, as it is shared: with a model card.
@@ -193,9 +238,13 @@ def export_(
     chosen = find_run(run, root)
     if chosen is None:
         raise ConfigError(f"{run}: no folder, and no stored run of {root}; `zoo runs` lists all")
-    if chosen.why:
+    if chosen.why and not quiet:
         click.echo(f"zoo: {chosen.why}", err=True)
-    click.echo(str(Model.from_folder(chosen.folder).save_pretrained(out, whole=whole)))
+    made = Model.from_folder(chosen.folder).save_pretrained(out, whole=whole)
+    if as_json:
+        print_json({"run": str(chosen.folder), "folder": str(made)})
+    else:
+        click.echo(str(made))
 
 
 def _root(results: Path | None) -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import Execution, Source, execution, many, source
+from zoo.cli.options import Execution, Source, execution, many, source, stdout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,7 @@ def command(
         where = f"{store.root}/tuning.{{md,csv,tex,json}}, {store.root}/chosen/"
         console.print(where, highlight=False, markup=False, soft_wrap=True)
     if execution.as_json:
-        click.echo(to_json(tables_of(choices)), nl=False)
+        click.echo(to_json(tables_of(choices)), file=stdout(), nl=False)
     return 1 if failed else 0
 
 

@@ -88,6 +88,10 @@ class PictureFolder:
         self._found += 1
         return Picture(name, path=path)
 
+    def has(self, id: str) -> bool:
+        """Whether a picture bears the id."""
+        return next(self._candidates(id), None) is not None
+
     def several(self, id: str) -> bool:
         """Whether more than one file bears the id."""
         if _composed(id) in self._names or len(self._by_id.get(_composed(id), ())) < 2:

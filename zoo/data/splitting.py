@@ -14,6 +14,8 @@ from zoo.types import Sample, Splits
 SHARES = (0.8, 0.1, 0.1)
 """Of train, dev and test, where nothing else is asked for."""
 
+NO_TEST = "no test split: the scores are those of dev, by which the epoch is chosen"
+
 
 def shuffled(
     samples: Sequence[Sample],
@@ -68,9 +70,7 @@ def completed(splits: Splits, tally: Tally) -> Splits:
         made = shuffled(splits["train"], (0.9, 0.1))
         splits = {**splits, "train": made["train"], "dev": made["dev"]}
     if "test" not in splits:
-        tally.add(
-            "no test split: the scores are those of dev, by which the epoch is chosen", note=True
-        )
+        tally.add(NO_TEST, note=True)
         splits = {**splits, "test": splits["dev"]}
     return {name: splits[name] for name in SPLITS}
 

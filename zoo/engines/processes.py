@@ -200,6 +200,7 @@ class _Relay:
 
 def _work(pipe: Connection) -> None:
     """The life of a worker: its order first, then one job after the other."""
+    sys.stdout = sys.stderr  # what a plug-in prints is no result of the command
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C, and says SIGTERM
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # half-written runs are cleared away

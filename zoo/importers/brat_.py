@@ -17,7 +17,10 @@ _ENTITY = re.compile(r"T\S*\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t?(.*)")
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
     """See :func:`zoo.importers.formats.read`. A folder gives its texts; each line is a sentence."""
-    texts = sorted(file.rglob("*.txt")) if file.is_dir() else [file.with_suffix(".txt")]
+    if file.is_dir():
+        texts = sorted(file.rglob("*.txt"))
+    else:
+        texts = [file.with_suffix(".txt") if file.suffix == ".ann" else file]
     if not texts:
         raise DataError(f"{file}: a folder is read as one of brat, and no .txt file is there")
     for each in texts:
@@ -30,7 +33,9 @@ def _document(file: Path) -> Document:
         return Document(str(file), faults=[f"{annotations}: no such file; {file.name} needs it"])
     try:  # not text_of: offsets may count a line's end as it stands in the file
         written = file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        return Document(str(file), faults=[f"{file}: can't be read ({error.strerror})"])
+    except UnicodeDecodeError as error:
         return Document(str(file), faults=[f"{file}: can't be read as UTF-8 ({error})"])
     made = Document(str(file), id=file.stem, text=written, by="line")
     lines = text_of(annotations).split("\n") if annotations.read_bytes().strip() else []

@@ -12,19 +12,17 @@ from pathlib import Path
 from zoo.data.files import SPLITS, Ids, Split
 from zoo.data.findings import counted, some
 from zoo.data.jsonl import write_jsonl
-from zoo.data.pictures import PictureFolder
+from zoo.data.pictures import PictureFolder, picture_id
 from zoo.data.splitting import SHARES, shuffled
 from zoo.errors import DataError
-from zoo.files import owner
+from zoo.files import owner, sweep_beside
 from zoo.importers.documents import Conversion, Document, Sentence
 from zoo.importers.formats import FORMATS, guess, read
+from zoo.importers.record import image_names
 from zoo.types import Picture, Sample, Splits
 
 MOST_FAULTS = 100
 """Faults that are told at once."""
-
-_UPLOADED = re.compile(r"[0-9a-f]{8}-")
-"""What Label Studio puts before the name of an uploaded file."""
 
 
 @dataclass
@@ -65,13 +63,12 @@ def convert(
     """
     made: list[tuple[Split | None, Sentence]] = []
     for file in files:
-        if not file.exists():
-            raise DataError(f"{file}: no such file")
-        own = kind or guess(file)
-        if own is None:
-            raise DataError(f"{file}: its format is not known; name it: --from {'|'.join(FORMATS)}")
         split = _split_of(file)
-        documents = list(read(own, file, names))
+        try:
+            documents = _documents(file, kind, names)
+        except DataError as error:  # the other files' faults are told with it
+            conversion.faults += error.problems
+            continue
         conversion.look(documents)
         for document in documents:
             made += [(split, sentence) for sentence in conversion.sentences(document)]
@@ -84,16 +81,19 @@ def convert(
     ids, given = Ids(), {sentence.document.id for _, sentence in made}
     free = (name for name in map(str, count(1)) if name not in given)
     samples: list[tuple[Split | None, Sample]] = []
+    repeated, embedded = list[str](), dict[str, Picture]()
     for split, sentence in made:
         document = sentence.document
         id = document.id or next(free)
         if document.id and sentence.number:
             id = f"{id}.{sentence.number}"
         picture = _picture(folder, document) if folder else None
+        if document.data:
+            picture = _embedded(document.data, document.image or id, embedded)
         if folder and document.image and picture is None:
-            absent.append(document.image)
+            absent.append(image_names(document.image)[-1])
         sample = Sample(
-            ids.unique(id, ""),
+            ids.unique(id, "", lambda _, id: repeated.append(id)),
             sentence.words,
             sentence.entities,
             document.language,
@@ -105,7 +105,10 @@ def convert(
     if absent:
         what = ("picture is named and absent", "pictures are named and absent")
         findings.append(f"{counted(len(absent), *what)}: {some(absent)}")
-    if folder:
+    if repeated:
+        what = ("id repeats and gets a number", "ids repeat and get numbers")
+        findings.append(f"{counted(len(repeated), *what)}: {some(dict.fromkeys(repeated))}")
+    if folder and folder.sought:
         folder.check()
     named = all(split is not None for split, _ in samples)
     if shares is None and named and any(split == "train" for split, _ in samples):
@@ -128,6 +131,7 @@ def write(imported: Imported, out: Path) -> None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DataError(f"{out}: is there already; name another folder, or remove it")
         out.parent.mkdir(parents=True, exist_ok=True)
+        sweep_beside(out)
         made = out.with_name(f".{out.name}.{owner()}.tmp")
         try:
             _fill(made, imported)
@@ -144,19 +148,54 @@ def _fill(folder: Path, imported: Imported) -> None:
         if samples:
             write_jsonl(folder / f"{split}.jsonl", samples)
     for sample in (each for samples in imported.splits.values() for each in samples):
-        if sample.picture is not None and sample.picture.path is not None:
+        if sample.picture is not None:
             target = folder / "images" / sample.picture.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
+            if target.exists():
+                continue
+            if sample.picture.path is not None:
                 shutil.copyfile(sample.picture.path, target)
+            else:
+                target.write_bytes(sample.picture.read())
+
+
+def _documents(file: Path, kind: str | None, names: list[str] | None) -> list[Document]:
+    if not file.exists():
+        raise DataError(f"{file}: no such file")
+    own = kind or guess(file)
+    if own is None:
+        raise DataError(f"{file}: its format is not known; name it: --from {'|'.join(FORMATS)}")
+    return list(read(own, file, names))
 
 
 def _picture(folder: PictureFolder, document: Document) -> Picture | None:
     """The picture that a document names or, where it names none, the one that bears its id."""
-    named = document.image
-    sought = [named, _UPLOADED.sub("", named, count=1)] if named else [document.id or ""]
-    sought = [name for name in dict.fromkeys(sought) if name]
-    return next((found for name in sought if (found := folder.find(name, document.where))), None)
+    if not document.image:
+        return folder.find(document.id, document.where) if document.id else None
+    sought = image_names(document.image)
+    name = next((name for name in sought if folder.has(name)), sought[-1])
+    return folder.find(name, document.where)
+
+
+def _embedded(data: bytes, name: str, known: dict[str, Picture]) -> Picture:
+    """A picture that lies in the file of documents; no two have one name."""
+    name = image_names(name)[-1]
+    suffix = next((suffix for start, suffix in _SUFFIXES.items() if data.startswith(start)), "")
+    if picture_id(name) == name:
+        name += suffix
+    if known.setdefault(name, made := Picture(name, data=data)).data == data:
+        return made
+    return _embedded(data, f"{picture_id(name)}-{made.digest()[:12]}{suffix}", known)
+
+
+_SUFFIXES = {
+    b"\xff\xd8": ".jpg",
+    b"\x89PNG": ".png",
+    b"GIF8": ".gif",
+    b"RIFF": ".webp",
+    b"BM": ".bmp",
+}
+"""By what pictures begin with."""
 
 
 def _split_of(file: Path) -> Split | None:

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from zoo.data.files import text_of
 from zoo.errors import DataError
@@ -28,46 +28,62 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
     Raises:
         DataError: the columns are not known by their names.
     """
-    text = text_of(file)
-    head = text.partition("\n")[0]
-    comma = max(",;\t", key=head.count)
-    rows = csv.DictReader(io.StringIO(text), delimiter=comma)
-    columns = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
+    table = _table(file, text_of(file))
+    columns = {name.strip().lower(): name for name in table[0][1]}
     word, tag = (_column(columns, each) for each in (WORD, TAG))
     spans = _column(columns, SPANS)
+    if "text" in columns and spans is not None:
+        yield from _texts(file, table, columns, spans, names)
+    elif word is not None and tag is not None:
+        yield from _words(file, table, columns, word, tag)
+    else:
+        raise DataError(
+            f"{file}:1: columns {', '.join(columns) or 'without names'}; name them `sentence`, "
+            "`word` and `tag` (a row a word), or `text` and `entities` (a row a text)"
+        )
+
+
+Table = Sequence[tuple[int, Sequence[str]]]
+"""Rows with the line that each ends in; the first names the columns."""
+
+
+def _table(file: Path, text: str) -> Table:
+    """The rows of a table, each with as many cells as there are columns.
+
+    A quote that is a word of its own, and not closed, would swallow the rows behind it: where a
+    cell of a table of words would hold a line's end, quotes are what they look like.
+
+    Raises:
+        DataError: rows have too many or too few cells, one line each; two columns have one name.
+    """
+    head = text.partition("\n")[0]
+    comma = max(",;\t", key=head.count)
     try:
-        if "text" in columns and spans is not None:
-            yield from _texts(file, _whole(file, rows), columns, spans, names)
-        elif word is not None and tag is not None:
-            yield from _words(file, _whole(file, rows), columns, word, tag)
-        else:
-            raise DataError(
-                f"{file}:1: columns {', '.join(columns) or 'without names'}; name them `sentence`, "
-                "`word` and `tag` (a row a word), or `text` and `entities` (a row a text)"
-            )
+        table = _rows(text, comma, csv.QUOTE_MINIMAL)
     except csv.Error as error:
-        raise DataError(f"{file}:{rows.line_num}: not a table ({error})") from error
-
-
-def _whole(file: Path, rows: csv.DictReader[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows with their places. Raises DataError where one has too many or too few columns."""
-    names = list(rows.fieldnames or ())
-    wanted = len(set(names))
+        raise DataError(f"{file}: not a table ({error})") from error
+    names = [name.strip().lower() for name in table[0][1]]
     if double := next((name for name in names if name and names.count(name) > 1), None):
         raise DataError(f"{file}:1: two columns are called `{double}`; rename one of them")
-    for row in rows:
-        where = f"{file}:{rows.line_num}"
-        more: Any = row.pop(None, [])
-        have = len(more) + sum(value is not None for value in row.values())
-        if have != wanted:
-            raise DataError(
-                f"{where}: {have} columns, but the first line names {wanted}; put a text that "
-                "holds the separator between quotation marks"
-            )
-        yield where, row
+    if "text" not in names:
+        bare = _rows(text, comma, csv.QUOTE_NONE)
+        within = any("\n" in cell for _, row in table for cell in row)
+        if within and all(len(row) == len(names) for _, row in bare):
+            table = bare
+    wrong = [
+        f"{file}:{line}: {len(row)} cells, but {len(names)} columns; quote cells that hold "
+        f"`{comma}`, and double their quotes"
+        for line, row in table
+        if len(row) < len(names) or any(cell.strip() for cell in row[len(names) :])
+    ]
+    if wrong:
+        raise DataError(*wrong)
+    return table
 
 
-Rows = Iterator[tuple[str, dict[str, str]]]
+def _rows(text: str, comma: str, quoting: Literal[0, 3]) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text), delimiter=comma, quoting=quoting)
+    return [(reader.line_num, row) for row in reader if row]
 
 
 def _column(columns: Mapping[str, str], names: Sequence[str]) -> str | None:
@@ -76,12 +92,14 @@ def _column(columns: Mapping[str, str], names: Sequence[str]) -> str | None:
 
 def _texts(
     file: Path,
-    rows: Rows,
+    table: Table,
     columns: Mapping[str, str],
     spans: str,
     names: list[str] | None,
 ) -> Iterator[Document]:
-    for where, row in rows:
+    for line, cells in table[1:]:
+        row = dict(zip(table[0][1], cells, strict=False))
+        where = f"{file}:{line}"
         record: dict[str, object] = {
             name: row[own] for name, own in columns.items() if row[own] not in (None, "")
         }
@@ -96,22 +114,31 @@ def _texts(
 
 
 def _words(
-    file: Path, rows: Rows, columns: Mapping[str, str], word: str, tag: str
+    file: Path, table: Table, columns: Mapping[str, str], word: str, tag: str
 ) -> Iterator[Document]:
     """Sentences of rows; the column that tells them apart may be filled in the first row only."""
     by = _column(columns, SENTENCE)
     if by is None:
         raise DataError(f"{file}:1: no column tells the sentences apart; name it `sentence`")
+    names = list(table[0][1])
+    told = [row[names.index(by)].strip() for _, row in table[1:]]
+    if by.strip().lower() == "id" and len(told) > 2 and len(set(told)) == len(told):
+        raise DataError(
+            f"{file}:1: `{by}` is another in every row, and numbers words; call the column that "
+            "tells sentences apart `sentence`"
+        )
     document: Document | None = None
     words, tags, current = list[str](), list[str](), ""
-    for where, row in rows:
+    for line, cells in table[1:]:
+        row = dict(zip(names, cells, strict=False))
+        where = f"{file}:{line}"
         name = (row[by] or "").strip() or current
         if document is None or name != current:
             if document is not None:
                 yield _sentence(document, words, tags)
             beside = {key: row[own] for key, own in columns.items() if own not in (word, tag, by)}
-            told = facts({**beside, "id": name})
-            document = Document(where, **{**told, "extra": {}})
+            known = facts({**beside, "id": name})
+            document = Document(where, **{**known, "extra": {}})
             words, tags, current = [], [], name
         written, what = row[word] or "", (row[tag] or "").strip()
         if not written.strip():

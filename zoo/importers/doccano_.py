@@ -26,6 +26,9 @@ def _document(record: Any, where: str, names: list[str] | None) -> Document:
             return Document(where, faults=[problem])
         record = {**record, "entities": record["annotations"]}
         del record["annotations"]
+    if isinstance(record, dict) and isinstance(record.get("data"), str) and "text" not in record:
+        record = {**record, "text": record["data"]}
+        del record["data"]
     if isinstance(record, dict) and isinstance(record.get("meta"), dict):  # of older exports
         record = {**record["meta"], **record}
     try:

@@ -24,6 +24,14 @@ _WORDING = {
         "task has several annotations, of which the first is taken",
         "tasks have several annotations, of which the first is taken",
     ),
+    "pictures": (
+        "post has several pictures, of which the first is taken",
+        "posts have several pictures, of which the first is taken",
+    ),
+    "groups": (
+        "document has span groups, which are passed over, and no entities",
+        "documents have span groups, which are passed over, and no entities",
+    ),
     "IO": (
         "file has tags without prefixes, in which adjacent entities of one type read as one",
         "files have tags without prefixes, in which adjacent entities of one type read as one",
@@ -54,6 +62,8 @@ class Document:
 
     Args:
         where: its place in the file, for messages.
+        image: the name, path or URL of its picture.
+        data: the encoded bytes of its picture, where the file holds them.
         faults: what is wrong with it, one line each.
         noticed: what is odd about it and can yet be read, as keys of ``_WORDING``.
         by: whether its lines are sentences of their own.
@@ -67,6 +77,7 @@ class Document:
     words: Sequence[str] = ()
     entities: Sequence[Entity] = ()
     image: str | None = None
+    data: bytes | None = None
     caption: str | None = None
     language: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.importers.documents import Document
@@ -41,8 +41,8 @@ def read(kind: str, file: Path, names: list[str] | None) -> Iterator[Document]:
 
 
 def guess(file: Path) -> str | None:
-    """The format of a file, by its suffix and its first record; None where that does not tell."""
-    from zoo.importers.json_records import first_record
+    """The format of a file, by its suffix and its first records; None where they do not tell."""
+    from zoo.importers.json_records import first_records
 
     suffix = file.suffix.lower()
     by_suffix = {
@@ -57,13 +57,35 @@ def guess(file: Path) -> str | None:
         return "conll"
     if suffix not in (".json", ".jsonl", ".ndjson", ".jsonlines"):
         return None
-    match first_record(file):
-        case [str(), {"entities": _}] | {"spans": _} | {"paragraphs": _}:
+    found = [_guess(record) for record in first_records(file)]
+    return next((kind for kind in KINDS if kind in found), None)
+
+
+KINDS = ("spacy", "label-studio", "hf", "doccano")
+"""Formats of JSON, the one first that is told from the others by the most."""
+
+
+def _guess(record: Any) -> str | None:
+    match record:
+        case [str(), {"entities": _}] | {"spans": _} | {"ents": _} | {"paragraphs": _}:
             return "spacy"
-        case {"data": {}} | {"label": [{"labels": _}, *_]}:
+        case {"data": {}} | {"annotation_id": _} | {"lead_time": _}:
             return "label-studio"
-        case {"tokens": [str(), *_]} | {"words": _}:
+        case {"tokens": [] | [str(), *_]} | {"words": _}:
             return "hf"
-        case {"text": _}:
+        case {"text": _} if label_studio_values(record):
+            return "label-studio"
+        case {"text": _} | {"data": str()}:
             return "doccano"
     return None
+
+
+def label_studio_values(record: Mapping[str, Any]) -> list[Any]:
+    """What stands in a record of JSON-MIN under whatever name the labels have in the project."""
+    return [
+        each
+        for value in record.values()
+        if isinstance(value, list) and all(isinstance(each, dict) for each in value)
+        for each in value
+        if isinstance(each.get("labels"), list) or isinstance(each.get("hypertextlabels"), list)
+    ]

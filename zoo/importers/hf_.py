@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from zoo.data.records import TAGS
 from zoo.errors import DataError
 from zoo.importers.documents import Document
 from zoo.importers.json_records import records
@@ -39,7 +40,7 @@ def names_beside(file: Path) -> list[str] | None:
                 text = (folder / card).read_text(encoding="utf-8")
             except (OSError, ValueError):
                 continue
-            if names := names_in(_data(card, text)):
+            if names := names_in(_data(card, text), str(folder / card)):
                 return names
     return None
 
@@ -53,23 +54,61 @@ def _data(card: str, text: str) -> Any:
         return None
 
 
-def names_in(card: Any, seen: set[int] | None = None) -> list[str] | None:
-    """The first list of class names in a card that are tags."""
-    seen = set() if seen is None else seen
-    if id(card) in seen:  # an alias of YAML's
-        return None
-    if isinstance(card, Mapping | list):
-        seen.add(id(card))
-    if isinstance(card, Mapping):
-        names = card.get("names")
+def names_in(card: Any, where: str) -> list[str] | None:
+    """What the numbers of the column of tags stand for, as a card says; None where it does not.
+
+    Raises:
+        DataError: the card says it in two ways, as one of several configurations may.
+    """
+    for column in TAGS:
+        found = [list(each) for each in dict.fromkeys(map(tuple, _of_column(card, column, set())))]
+        if len(found) > 1:
+            told = "; ".join(",".join(each)[:80] for each in found[:3])
+            raise DataError(
+                f"{where}: it names the tags of `{column}` in {len(found)} ways ({told}); say "
+                "which is right: --tag-names O,B-PER,…"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _of_column(card: Any, column: str, seen: set[int]) -> Iterator[list[str]]:
+    """The lists of names that a card has for a column: ``{"name": column, …}`` in a list of
+    features, or ``{column: …}`` in a mapping of them.
+
+    Args:
+        seen: ids of what was looked at; an alias of YAML's may lead there again.
+    """
+    if id(card) in seen or not isinstance(card, Mapping | list):
+        return
+    seen.add(id(card))
+    if isinstance(card, list):
+        for each in card:
+            yield from _of_column(each, column, seen)
+        return
+    for key, value in card.items():
+        own = key == column or (key != "name" and card.get("name") == column)
+        yield from _lists(value, set()) if own else _of_column(value, column, seen)
+
+
+def _lists(feature: Any, seen: set[int]) -> Iterator[list[str]]:
+    """The lists of tags in the description of a feature."""
+    if id(feature) in seen or not isinstance(feature, Mapping | list):
+        return
+    seen.add(id(feature))
+    if isinstance(feature, list):
+        for each in feature:
+            yield from _lists(each, seen)
+    else:
+        names = feature.get("names")
         if isinstance(names, Mapping):  # as in a card's YAML: {'0': O, '1': B-PER}
             names = [names[key] for key in sorted(names, key=int)] if _numbers(names) else None
         if isinstance(names, list) and "O" in names and all(isinstance(n, str) for n in names):
-            return names
-    inner = card.values() if isinstance(card, Mapping) else card
-    if isinstance(card, Mapping | list):
-        return next((found for each in inner if (found := names_in(each, seen))), None)
-    return None
+            yield names
+        else:
+            for value in feature.values():
+                yield from _lists(value, seen)
 
 
 def _numbers(names: Mapping[Any, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def records(file: Path) -> Iterator[tuple[str, Any]]:
     """Each record with its place (``posts.jsonl:3``, or ``posts.json: record 3`` of a list).
 
     Raises:
-        DataError: not JSON, with the line.
+        DataError: not JSON, with each line that is not.
     """
     text = text_of(file)
     lines = text.split("\n")
@@ -29,25 +30,36 @@ def records(file: Path) -> Iterator[tuple[str, Any]]:
     except (ValueError, RecursionError):
         one = None
     if one is not None and (len(filled) > 1 or (isinstance(one, dict) and not _listed(one))):
+        found, problems = list[tuple[str, Any]](), list[str]()
         for number in filled:
-            yield f"{file}:{number}", _parsed(lines[number - 1], f"{file}:{number}")
+            try:
+                found.append((f"{file}:{number}", _parsed(lines[number - 1], f"{file}:{number}")))
+            except DataError as error:
+                problems += error.problems
+        if problems:
+            raise DataError(*problems)
+        yield from found
         return
     whole = _parsed(text, str(file))
     listed = _listed(whole)
+    if listed is None and isinstance(whole, dict):
+        listed = [whole]
     if listed is None:
         raise DataError(f"{file}: must hold a list of records, or one record a line")
     yield from ((f"{file}: record {number}", each) for number, each in enumerate(listed, 1))
 
 
-def first_record(file: Path) -> Any:
-    """The first record of a file; None where there is none."""
-    return next((record for _, record in records(file)), None)
+def first_records(file: Path) -> list[Any]:
+    """The first records of a file, which tell what it is."""
+    return [record for _, record in islice(records(file), 50)]
 
 
 def _listed(value: Any) -> list[Any] | None:
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
+        if {"classes", "annotations"} <= value.keys():  # of an annotator for spaCy
+            return _listed(value["annotations"])
         return next((value[key] for key in _LISTS if isinstance(value.get(key), list)), None)
     return None
 

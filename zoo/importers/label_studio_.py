@@ -8,8 +8,9 @@ from typing import Any
 
 from zoo.data.records import CharSpan
 from zoo.importers.documents import Document
+from zoo.importers.formats import label_studio_values
 from zoo.importers.json_records import records
-from zoo.importers.record import facts
+from zoo.importers.record import IMAGES, facts
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
@@ -21,7 +22,17 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
         elif isinstance(task.get("data"), dict):
             yield _task(task, where)
         else:
-            yield _made(task, task.get("label") or [], where)
+            yield _min(task, where)
+
+
+def _min(task: Mapping[str, Any], where: str) -> Document:
+    """A record of JSON-MIN, where tasks without entities have no labels at all."""
+    values = label_studio_values(task)
+    made = _made({k: v for k, v in task.items() if isinstance(v, str | int)}, values, where)
+    label = task.get("label")
+    if label and not (isinstance(label, list) and all(isinstance(e, dict) for e in label)):
+        made.faults.append(f"{where}: `label` holds no entities of a text, but {str(label)[:40]}")
+    return made
 
 
 def _task(task: Mapping[str, Any], where: str) -> Document:
@@ -57,7 +68,7 @@ def _made(data: Mapping[str, Any], values: Any, where: str) -> Document:
         said = f"holds {', '.join(texts)}" if texts else "holds none"
         made.faults.append(f"{where}: name the text of a task `text`; its data {said}")
         return made
-    made.text = data[key]
+    made.text = _counted(data[key], values)
     made.extra = {
         name: value for name, value in made.extra.items() if name != key and name in texts
     }
@@ -72,10 +83,8 @@ def _made(data: Mapping[str, Any], values: Any, where: str) -> Document:
                         f"{where}: the entity {start}–{end} has several labels "
                         f"({', '.join(map(str, labels))}); keep one"
                     )
-                said = value.get("text")
-                spans.append(
-                    CharSpan(start, end, str(labels[0]), said if isinstance(said, str) else None)
-                )
+                repeated = _said(value)
+                spans.append(CharSpan(start, end, str(labels[0]), repeated))
             case _:
                 made.faults.append(
                     f"{where}: an annotation has no `start`, `end` and `labels` of a text"
@@ -84,8 +93,35 @@ def _made(data: Mapping[str, Any], values: Any, where: str) -> Document:
     return made
 
 
-def _is_text(key: str, value: Any) -> bool:
-    from zoo.importers.record import IMAGES
+def _said(value: Mapping[str, Any]) -> str | None:
+    said = value.get("text")
+    return said.replace("\\n", "\n") if isinstance(said, str) else None
 
+
+def _counted(text: str, values: Any) -> str:
+    """The text that offsets count: a browser drops CR before LF."""
+    bare = text.replace("\r\n", "\n")
+    if bare == text or not isinstance(values, list):
+        return text
+
+    def fits(text: str) -> int:
+        units, fitting = text.encode("utf-16-le", "surrogatepass"), 0
+        for value in values:
+            match value:
+                case {"start": int(start), "end": int(end), "text": str()}:
+                    there = units[2 * start : 2 * end].decode("utf-16-le", "replace")
+                    words = (_said(value) or "").split()
+                    fitting += words in (there.split(), text[start:end].split())
+        return fitting
+
+    return max((text, bare), key=fits)
+
+
+def _is_text(key: str, value: Any) -> bool:
     known = {"annotator", "created_at", "updated_at", "caption", "language", *IMAGES}
-    return isinstance(value, str) and key not in known and "://" not in value
+    return isinstance(value, str) and key not in known and not _is_address(value)
+
+
+def _is_address(value: str) -> bool:
+    """Whether a value is the address of a text or picture, and no text that has one in it."""
+    return "://" in value and len(value.split()) == 1

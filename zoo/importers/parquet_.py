@@ -25,9 +25,17 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{file}: can't be read as Parquet ({error}); export it again") from error
     stored = (table.schema_arrow.metadata or {}).get(b"huggingface")
-    names = names or (names_in(json.loads(stored)) if stored else None) or names_beside(file)
+    names = names or _stored(stored, file) or names_beside(file)
     number = 0
     for batch in table.iter_batches():
         for row in batch.to_pylist():
             number += 1
             yield made(row, f"{file}: row {number}", names)
+
+
+def _stored(metadata: bytes | None, file: Path) -> list[str] | None:
+    """What the file itself says of its tags."""
+    try:
+        return names_in(json.loads(metadata or b"null"), str(file))
+    except ValueError:  # another program's
+        return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -13,6 +13,16 @@ from zoo.importers.documents import Document, unreadable
 from zoo.types import Entity
 
 IMAGES = ("image", "img", "picture", "photo", "image_id", "img_id", "image_path", "image_url")
+_SIZE = re.compile(r":[a-z]+$")
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+"""What Label Studio puts before the name of an uploaded file."""
+
+_KEPT_BY_TOOLS = {
+    "annotator", "annotation_id", "annotation_approver", "created_at", "updated_at", "lead_time",
+    "answer",
+}  # fmt: skip
+"""Fields in which annotation tools keep accounts of their own."""
+
 _OWN = {"id", "text", "words", "entities", "caption", "language", *IMAGES}
 
 
@@ -61,31 +71,60 @@ def document(record: Any, where: str, names: Sequence[str] | None = None) -> Doc
 
 def facts(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a record says beside text and entities, as arguments of ``Document``."""
-    image = next((record[key] for key in IMAGES if record.get(key) not in (None, "", [])), None)
-    if isinstance(image, dict):  # as Hugging Face datasets store pictures
-        image = image.get("path")
-    if isinstance(image, list):
-        image = image[0]
+    given = next((record[key] for key in IMAGES if record.get(key) not in (None, "", [])), None)
+    images = given if isinstance(given, list) else [given]
+    named = [name for each in images if (name := named_image(each)) is not None]
+    data = images[0].get("bytes") if isinstance(images[0], dict) else None
     id = record.get("id")
     return {
         "id": str(id) if isinstance(id, str | int) and not isinstance(id, bool) else None,
-        "image": image_name(str(image)) if isinstance(image, str | int) else None,
+        "image": named[0] if named else None,
+        "data": data if isinstance(data, bytes) else None,
+        "noticed": ["pictures"] if len(images) > 1 else [],
         "caption": text if isinstance(text := record.get("caption"), str) else None,
         "language": text if isinstance(text := record.get("language"), str) else None,
         "extra": {
             key: value
             for key, value in record.items()
-            if key not in _OWN and isinstance(value, str) and value.strip()
+            if key not in _OWN | _KEPT_BY_TOOLS and isinstance(value, str) and value.strip()
         },
     }
 
 
-def image_name(written: str) -> str:
-    """The file name in a path or URL; Label Studio's local files name it behind ``?d=``."""
-    parts = urlsplit(written)
-    inner = parse_qs(parts.query).get("d")
-    path = inner[0] if inner else unquote(parts.path) if parts.scheme else written
-    return PurePosixPath(path.replace("\\", "/")).name or written
+def named_image(written: Any) -> str | None:
+    """The name, path or URL of a picture; in a dictionary as Hugging Face datasets have it."""
+    if isinstance(written, dict):
+        written = next((written[key] for key in ("path", "url", "src") if written.get(key)), None)
+    if isinstance(written, bool) or not isinstance(written, str | int):
+        return None
+    return str(written).strip() or None
+
+
+def image_names(written: str) -> list[str]:
+    """The names that a picture may have in a folder, by a path or URL that names it.
+
+    They are the path and its ends, the longest first, the file's own name last: nobody's folder is
+    that of the machine that the path was written on. A URL may be that of Label Studio, whose
+    local files stand behind ``?d=`` and whose uploads have a prefix, or of Twitter, whose sizes
+    stand behind the name (``a.jpg:large``).
+    """
+    if written.startswith("data:"):
+        return [f"{written[:30]}…"]
+    paths = [written]
+    try:
+        parts = urlsplit(written)
+    except ValueError:  # brackets that hold no address
+        parts = urlsplit("")
+    if inner := parse_qs(parts.query).get("d"):
+        paths = [inner[0]]
+    elif len(parts.scheme) > 1:  # one letter is a drive of Windows
+        paths = [_SIZE.sub("", unquote(parts.path)), parts.path]
+    names = dict[str, None]()
+    for path in paths:
+        steps = [s for s in path.replace("\\", "/").split("/") if s not in ("", ".", "..")]
+        names |= dict.fromkeys("/".join(steps[i:]) for i in range(len(steps)))
+        names |= dict.fromkeys(_UPLOADED.sub("", step, count=1) for step in steps[-1:])
+    return sorted(names, key=lambda name: -name.count("/")) or [written]
 
 
 def _spans(record: Mapping[str, Any]) -> list[Any]:

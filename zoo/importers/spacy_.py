@@ -29,6 +29,8 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
 
 def _documents(record: Any, where: str) -> Iterator[Document]:
     match record:
+        case None:  # a text that its annotator passed over
+            return
         case [str(text), {"entities": list(spans)}]:
             yield Document(where, text=text, spans=[span_of(each, where) for each in spans])
         case {"paragraphs": list(paragraphs)}:  # version 2's training format
@@ -36,6 +38,13 @@ def _documents(record: Any, where: str) -> Iterator[Document]:
                 yield from _paragraph(paragraph, where)
         case {"text": str(), "answer": ("reject" | "ignore")}:
             return
+        case {"text": str(), "ents": list(spans)}:  # as Doc.to_json has it
+            groups = record.get("spans")
+            fields = {k: v for k, v in record.items() if k not in ("ents", "tokens", "spans")}
+            made = document({**fields, "entities": spans}, where)
+            if not spans and groups and isinstance(groups, dict):
+                made.noticed.append("groups")
+            yield made
         case {"text": str()} if "spans" not in record and "entities" not in record:
             yield document({**record, "spans": []}, where)
         case _:
@@ -47,13 +56,20 @@ def _paragraph(paragraph: Any, where: str) -> Iterator[Document]:
         case {"raw": str(text), "entities": list(spans)}:
             yield Document(where, text=text, spans=[span_of(each, where) for each in spans])
         case {"sentences": list(sentences)}:
-            for sentence in sentences:
-                tokens = [each for each in sentence["tokens"] if each.get("orth", "").strip()]
+            tokens_of = [s.get("tokens") if isinstance(s, dict) else None for s in sentences]
+            for given in tokens_of:
+                if not isinstance(given, list) or not all(map(_is_token, given)):
+                    raise DataError(f"{where}: a sentence without tokens, each with its `orth`")
+                tokens = [each for each in given if each["orth"].strip()]
                 tags = ["O" if each.get("ner", "-") == "-" else each["ner"] for each in tokens]
                 words = [each["orth"] for each in tokens]
                 yield Document(where, words=words, entities=read_tags(tags))
         case _:
             raise DataError(f"{where}: a paragraph without `raw` and `entities`, or `sentences`")
+
+
+def _is_token(token: Any) -> bool:
+    return isinstance(token, dict) and isinstance(token.get("orth"), str)
 
 
 def _binary(file: Path) -> Iterator[Document]:
@@ -77,4 +93,7 @@ def _binary(file: Path) -> Iterator[Document]:
             inner = [place[token.i] for token in span if token.i in place]
             if inner:
                 entities.append(Entity(inner[0], inner[-1] + 1, span.label_))
-        yield Document(where, words=[token.text for token in kept], entities=entities)
+        made = Document(where, words=[token.text for token in kept], entities=entities)
+        if not doc.ents and any(map(len, doc.spans.values())):
+            made.noticed.append("groups")
+        yield made

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+from zoo import registry
 from zoo.errors import shown
+from zoo.model.citations import entries, of_class
 from zoo.model.description import About, Description, Score
 from zoo.yaml import dump
 
@@ -74,7 +77,7 @@ def _text(found: Description) -> str:
         )
         + "Probabilities are the decoder's own and are not calibrated.",
         "## Citation",
-        *_citation(about),
+        *_citation(found),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -129,7 +132,13 @@ def _scores(about: About) -> list[str]:
         "\n".join(["| split | P | R | F1 (95 % interval) |", "|---|---:|---:|---:|", *rows]),
         "Exact-span micro scores in percent: type and boundaries must be right. The interval is "
         "that of this one trained model under other sentences of the same kind; other seeds vary "
-        "besides. The epoch was chosen on dev, and test was read once.",
+        "besides. "
+        + (
+            "There was no test split: the epoch was chosen by these very scores, which are too "
+            "high for it."
+            if about.test is None
+            else "The epoch was chosen on dev, and test was read once."
+        ),
     ]
 
 
@@ -159,10 +168,18 @@ def _training(found: Description, about: About) -> list[str]:
     return ["## Training", text, f"Versions: {versions}.", "The system:", system]
 
 
-def _citation(about: About | None) -> list[str]:
-    if about is None or not about.cites:
-        return ["The model was trained with zoo; cite the papers of the parts that it uses."]
-    return [f"The system follows {about.cites}; cite it, the data set, and the parts' own papers."]
+def _citation(found: Description) -> list[str]:
+    """What is to be cited, with the BibTeX of it as far as it is known."""
+    own = re.findall(r"[\w-]+", found.about.cites or "") if found.about else []
+    parts = [key for p in found.parts for key in of_class(registry.resolve(p.kind, p.name))]
+    keys = list(dict.fromkeys([*own, *parts]))
+    text = "The model was trained with zoo. Cite the data set"
+    if own:
+        text += f", the paper that the system follows (`{'`, `'.join(own)}`)"
+    if any(key not in own for key in keys):
+        text += " and the papers of its parts"
+    known = [entries()[key] for key in keys if key in entries()]
+    return [f"{text}.", *(["```bibtex\n" + "\n\n".join(known) + "\n```"] if known else [])]
 
 
 def _plain(text: str) -> str:

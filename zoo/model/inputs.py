@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
@@ -14,6 +15,8 @@ from zoo.data.files import encodable, parse_json
 from zoo.data.pictures import PictureFolder
 from zoo.data.text import split_words
 from zoo.errors import DataError, invisible
+from zoo.files import is_file
+from zoo.importers.record import image_names, named_image
 from zoo.types import Picture, Sample
 
 Format = Literal["text", "jsonl", "conll"]
@@ -49,12 +52,14 @@ class Post:
 @dataclass(slots=True)
 class Tally:
     """What was noticed while reading: how many posts there were, what they had beside words, and
-    how many pictures are named and absent, with the name of the first."""
+    how many pictures are named and absent, with the name of the first, and how many posts have
+    several."""
 
     posts: int = 0
     had: set[str] = field(default_factory=set)
     absent: int = 0
     first: str = ""
+    several: int = 0
     captions: Captions | None = None
 
     def add(self, post: Post, named: str | None) -> Post:
@@ -140,7 +145,7 @@ class Source:
     Args:
         path: ``-`` is standard input.
         images: the folder of the pictures; None: no pictures are looked for, but those that a line
-            of JSONL names by a path.
+            of JSONL names by a path, as seen from the file.
         format: None: as :func:`guess` finds.
         captions: a file of captions by the posts' ids (see :class:`zoo.data.captions.Captions`).
     """
@@ -184,8 +189,11 @@ class Source:
                 break
         first = waiting[-1][1] if waiting else ""
         kind = self.format or guess(self.path, first)
-        reader = {"text": _text, "jsonl": _jsonl, "conll": _conll}[kind]
-        yield from reader(_chained(waiting, lines), name, folder, self.tally)
+        beside = Path() if self.path == STDIN else Path(self.path).parent
+        jsonl = partial(_jsonl, beside=beside)
+        readers: dict[Format, Callable[..., Iterator[Post]]]
+        readers = {"text": _text, "jsonl": jsonl, "conll": _conll}
+        yield from readers[kind](_chained(waiting, lines), name, folder, self.tally)
 
 
 def _chained(
@@ -224,9 +232,13 @@ def _text(
 
 
 def _jsonl(
-    lines: Iterable[tuple[int, str]], name: str, folder: PictureFolder | None, tally: Tally
+    lines: Iterable[tuple[int, str]],
+    name: str,
+    folder: PictureFolder | None,
+    tally: Tally,
+    beside: Path,
 ) -> Iterator[Post]:
-    """A JSON object a line, with ``text`` or ``words``, as reader ``jsonl`` takes them.
+    """A JSON object a line, with ``text``, ``words`` or ``tokens``, as reader ``jsonl`` takes them.
 
     Entities, where there are any, are passed over.
     """
@@ -237,25 +249,23 @@ def _jsonl(
         record = parse_json(line, where, "write one object a line")
         if not isinstance(record, dict):
             raise DataError(f'{where}: not an object; write {{"text": "…"}}')
+        record = {key: value for key, value in record.items() if value is not None}
+        if "text" not in record and "tokens" in record:  # as Hugging Face datasets call them
+            record.setdefault("words", record["tokens"])
         known = {"id", "text", "words", "image", "caption", "language", "entities"}
-        fields = {
-            key: value
-            for key, value in record.items()
-            if key in ("caption", "language") and value is not None
-        }
+        fields = {key: value for key, value in record.items() if key in ("caption", "language")}
         extra = {k: v for k, v in record.items() if k not in known and isinstance(v, str)}
         if not all(isinstance(value, str) for value in fields.values()):
             raise DataError(f"{where}: `caption` and `language` must be text")
         id = record.get("id", str(number))
         if isinstance(id, bool) or not isinstance(id, str | int):
             raise DataError(f"{where}: `id` must be text or a whole number")
-        images = record.get("image")
-        images = images if isinstance(images, list) else [images]
-        named = [str(each) for each in images if each is not None and str(each).strip()]
-        picture = None
-        if folder is not None:
-            found = (folder.find(each, where) for each in named)
-            picture = next((each for each in found if each is not None), None)
+        given = record.get("image")
+        images = given if isinstance(given, list) else [given]
+        named = [each for image in images if (each := named_image(image)) is not None]
+        found = (_picture(each, folder, beside, where) for each in named)
+        picture = next((each for each in found if each is not None), None)
+        tally.several += len(named) > 1
         fields |= {"picture": picture, "extra": extra}
         if ("words" in record) == ("text" in record):
             raise DataError(f"{where}: give the sentence as either `words` or `text`")
@@ -270,6 +280,14 @@ def _jsonl(
         else:
             raise DataError(f"{where}: `words` must be a list of words, none of them empty")
         yield tally.add(post, named[0] if named else None)
+
+
+def _picture(name: str, folder: PictureFolder | None, beside: Path, where: str) -> Picture | None:
+    """A picture by its name, path or URL: in the folder or, without one, by its path."""
+    if folder is None:
+        return Picture(Path(name).name, beside / name) if is_file(beside / name) else None
+    there = next((each for each in image_names(name) if folder.has(each)), None)
+    return None if there is None else folder.find(there, where)
 
 
 def _conll(

@@ -56,16 +56,12 @@ def _cell(text: str) -> str:
 
 def as_text(found: Prediction) -> str:
     """An entity a line, with its type, its score and its place; for a reader at a terminal."""
-    lines = [
-        f"{found.id}\t{each.type}\t{each.text}\t{each.score:.2f}\t{start}-{end}"
+    rows = [
+        (found.id, each.type, each.text, f"{each.score:.2f}", f"{start}-{end}")
         for each in found.entities
         for start, end in [each.characters or (each.start, each.end)]
     ]
-    return "".join(f"{_shown(line)}\n" for line in lines)
-
-
-def _shown(line: str) -> str:
-    return "\t".join(shown(cell) for cell in line.split("\t"))
+    return "".join("\t".join(map(shown, row)) + "\n" for row in rows)
 
 
 _HEAD = """<!doctype html>

@@ -8,13 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from zoo.data.splitting import NO_TEST
 from zoo.encoders.references import Reference
 from zoo.errors import ConfigError
 from zoo.evaluation.counts import counts
 from zoo.evaluation.predictions import read_predictions
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.systems import influence
-from zoo.files import owner, write_atomic
+from zoo.files import owner, sweep_beside, write_atomic
 from zoo.model.card import card
 from zoo.model.description import (
     COPIES,
@@ -56,20 +57,23 @@ def save(loaded: Loaded, folder: Path, whole: bool) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise ConfigError(f"{folder}: {folder.parent} is not a folder") from None
-    if folder.exists():
-        return _fill(loaded, folder, whole)
+    sweep_beside(folder)
     made = folder.with_name(f".{folder.name}.{owner()}.tmp")
     try:
         made.mkdir()
         _fill(loaded, made, whole)
-        made.replace(folder)
+        if folder.exists() and any(folder.iterdir()):  # an older state of a model
+            shutil.rmtree(folder / COPIES, ignore_errors=True)
+            for each in made.iterdir():
+                each.replace(folder / each.name)
+        else:
+            made.replace(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return folder
 
 
-def _fill(loaded: Loaded, folder: Path, whole: bool) -> Path:
-    shutil.rmtree(folder / COPIES, ignore_errors=True)
+def _fill(loaded: Loaded, folder: Path, whole: bool) -> None:
     for name in (LEARNT, WEIGHTS):
         shutil.copyfile(loaded.folder / name, folder / name)
     if (loaded.folder / COPIES).is_dir():
@@ -84,7 +88,6 @@ def _fill(loaded: Loaded, folder: Path, whole: bool) -> Path:
         else write_description(folder, found, SHARED)
     )
     write_atomic(folder / CARD, card(found))
-    return folder
 
 
 def without_paths(found: Description) -> Description:
@@ -138,6 +141,7 @@ def about(folder: Path) -> About:
     record = read_run(folder)
     path = folder / "config.yaml"
     written: dict[str, Any] = dict(load(path)) if path.is_file() else {}
+    without_test = any(NO_TEST in note for note in record.notes)  # test is dev, then
     return About(
         dataset=record.dataset,
         fingerprint=record.data_fingerprint,
@@ -145,7 +149,7 @@ def about(folder: Path) -> About:
         sentences=record.sentences,
         notes=record.notes,
         dev=_score(folder, record, "dev", record.dev),
-        test=_score(folder, record, "test", record.test),
+        test=None if without_test else _score(folder, record, "test", record.test),
         epochs=record.epochs,
         best_epoch=record.best_epoch,
         recipe=record.recipe,
@@ -167,7 +171,9 @@ def _score(folder: Path, record: RunRecord, split: str, scores: Scores | None) -
         both, _ = counts(runs, runs)
         used = both[:, both.any(axis=(0, 2))]
         shares = influence(used)[0]
+        error = 0.0
         if len(shares) >= 10:
             error = 1.96 * float(shares.std(ddof=1)) / math.sqrt(len(shares))
+        if error:  # nothing found, or everything: that tells nothing of the spread
             low, high = max(0.0, scores.f1 - error), min(100.0, scores.f1 + error)
     return Score(precision=scores.precision, recall=scores.recall, f1=scores.f1, low=low, high=high)

@@ -6,10 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import torch
-from allennlp_light.modules.conditional_random_field.conditional_random_field import (
-    ConditionalRandomField,
-    allowed_transitions,
-)
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -59,6 +55,11 @@ class Crf(Decoder):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         constrained: bool = True,
     ) -> None:
+        # here, because it imports much that only a decoder that is built needs
+        from allennlp_light.modules.conditional_random_field.conditional_random_field import (
+            ConditionalRandomField,
+        )
+
         super().__init__()
         self.tagging = Tagging(types, scheme)
         self.dropout = nn.Dropout(dropout)
@@ -158,6 +159,10 @@ def legal_transitions(tagging: Tagging, constrained: bool) -> Tensor:
     size = len(tagging) + 2
     if not constrained:
         return torch.ones(size, size, dtype=torch.bool)
+    from allennlp_light.modules.conditional_random_field.conditional_random_field import (
+        allowed_transitions,
+    )
+
     # allennlp-light knows BIOES by its other name, BIOUL: L ends an entity, U is one of one word
     other_names = {"E": "L", "S": "U"}
     labels = {i: other_names.get(tag[0], tag[0]) + tag[1:] for i, tag in enumerate(tagging.tags)}

@@ -20,6 +20,7 @@ from zoo.files import write_atomic
 
 NAMES = (
     "train_step",
+    "systems",
     "precision",
     "padding",
     "crf",
@@ -29,7 +30,7 @@ NAMES = (
     "predict",
     "scale",
 )
-LONG = ("scale",)
+LONG = ("scale", "systems")
 """Those that run only when they are named."""
 
 Record = dict[str, Any]

@@ -199,7 +199,7 @@ def run(settings: Settings) -> Result:
         ]
         + figures,
         [
-            "The answers of all three were equal. Below about 5 words a sentence, which batches "
-            "by length rarely hold, pytorch-crf's loss is the faster one, by under 1 ms a batch."
+            "The answers of all three were equal. In sentences of one or two words the losses of "
+            "zoo and pytorch-crf take equally long, with padding among them zoo's 0.3 ms longer."
         ],
     )

@@ -2,7 +2,8 @@
 
 Every size is measured once, in a process of its own, so that its peak of memory is its own. The
 data are made: words with Zipf's frequencies, a twelfth of them entities; pictures of noise. Memory
-is what the process has grown by at its peak since its start (imports included before).
+is what the process has grown by at its peak since its start (imports included before). Features
+are as large as those of ResNet-18, of an encoder that costs a fifteenth.
 """
 
 from __future__ import annotations
@@ -134,8 +135,8 @@ def pictures(folder: Path) -> dict[str, Callable[[dict[str, Any]], Any]]:
     import torch
 
     from zoo.data.fingerprint import fingerprint
-    from zoo.encoders.cnn import CNN
     from zoo.encoders.frozen import Frozen
+    from zoo.encoders.small import SmallCNN
     from zoo.types import Picture, Sample
 
     samples = [
@@ -145,7 +146,7 @@ def pictures(folder: Path) -> dict[str, Callable[[dict[str, Any]], Any]]:
     cache = folder / "cache"
     time.sleep(3)  # a file written a moment ago is not remembered
     torch.manual_seed(0)
-    cnn = CNN(network="resnet18", weights=None)
+    cnn = SmallCNN(width=512, size=56)
 
     def features(_: dict[str, Any]) -> str:
         frozen = Frozen(cnn, cache)

@@ -88,18 +88,23 @@ class Epochs:
 
 
 class Bare:
-    """Forward and backward of the trained transformers alone."""
+    """Forward and backward of the trained encoders alone; of those that are pretrained, the
+    library's model."""
 
     def __init__(self, epochs: Epochs) -> None:
         self.autocast = epochs.trainer.accelerator.autocast
         self.models: list[tuple[torch.nn.Module, list[dict[str, Any]]]] = []
+        self.encoders: list[tuple[torch.nn.Module, list[Any]]] = []
         made = [epochs.trainer.batch(batch).inputs for batch in epochs.batches()]
         for slot, encoder in epochs.other.encoders().items():
-            for body in encoder.modules():
-                if isinstance(body, Pretrained) and any(p.requires_grad for p in body.parameters()):
-                    names = ("input_ids", "attention_mask")
-                    inputs = [{name: each[slot][name] for name in names} for each in made]
-                    self.models.append((body.model.train(), inputs))
+            trained = [each for each in encoder.modules() if any(map(_learns, each.parameters()))]
+            bodies = [body for body in trained if isinstance(body, Pretrained)]
+            for body in bodies:
+                names = ("input_ids", "attention_mask")
+                inputs = [{name: each[slot][name] for name in names} for each in made]
+                self.models.append((body.model.train(), inputs))
+            if trained and not bodies:
+                self.encoders.append((encoder.train(), [each[slot] for each in made]))
 
     def __call__(self) -> None:
         for model, batches in self.models:
@@ -108,6 +113,18 @@ class Bare:
                     loss = model(**inputs).last_hidden_state.float().mean()
                 loss.backward()
                 model.zero_grad()
+        for encoder, batches in self.encoders:
+            for inputs in batches:
+                with self.autocast():
+                    state = encoder(inputs)
+                    vectors = getattr(state, "tokens", None)
+                    loss = (state.regions if vectors is None else vectors).float().mean()
+                loss.backward()
+                encoder.zero_grad()
+
+
+def _learns(parameter: torch.nn.Parameter) -> bool:
+    return parameter.requires_grad
 
 
 def run(settings: Settings) -> Result:

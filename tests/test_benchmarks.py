@@ -22,6 +22,7 @@ NAMES = (
     "scoring",
     "startup",
     "statistics",
+    "systems",
     "train_step",
 )
 
@@ -49,7 +50,7 @@ def test_every_benchmark_is_listed(program: ModuleType) -> None:
     assert files - not_timed == set(program.NAMES) == set(NAMES)
 
 
-LONG = ("predict", "padding", "precision", "scale", "train_step")
+LONG = ("predict", "padding", "precision", "scale", "systems", "train_step")
 
 
 @pytest.mark.parametrize(

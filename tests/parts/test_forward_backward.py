@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchcrf import CRF
 
-from zoo.decoders.crf import FORBIDDEN, Crf, path_scores
+from zoo.decoders.crf import FORBIDDEN, Crf
 from zoo.decoders.forward_backward import LogPartition, messages
 
 Chain = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -46,6 +46,16 @@ def brute_force(chain: Chain, lengths: list[int]) -> Tensor:
     """(B,) log-sums of all paths."""
     every = [all_paths(chain, row, length)[1] for row, length in enumerate(lengths)]
     return torch.stack([scores.logsumexp(0) for scores in every])
+
+
+def path_scores(
+    emissions: Tensor, tags: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor
+) -> Tensor:
+    """(B,) scores of given paths: emissions (B, N, K), tags and mask (B, N), transitions (K, K)."""
+    emitted = emissions.gather(2, tags.unsqueeze(2)).squeeze(2).masked_fill(~mask, 0)
+    moved = transitions[tags[:, :-1], tags[:, 1:]].masked_fill(~mask[:, 1:], 0)
+    last = tags.gather(1, mask.sum(dim=1, keepdim=True) - 1).squeeze(1)
+    return start[tags[:, 0]] + emitted.sum(dim=1) + moved.sum(dim=1) + end[last]
 
 
 def drawn(tags: int, lengths: list[int], seed: int, spread: float, harsh: list[float]) -> Chain:
@@ -166,6 +176,8 @@ def peers(tags: int) -> tuple[nn.Module, nn.Module]:
 
 
 SIZES = [
+    (3, 1, 3),
+    (5, 2, 4),
     (2, 40, 4),
     (9, 60, 4),
     (33, 30, 3),
@@ -179,20 +191,20 @@ SIZES = [
 def test_it_is_the_peers(tags: int, length: int, batch: int, scale: float) -> None:
     torch.manual_seed(tags)
     torchcrf, allennlp = peers(tags)
-    mask = prefix([length, *torch.randint(1, length, (batch - 1,)).tolist()])
+    mask = prefix([length, *torch.randint(1, max(2, length), (batch - 1,)).tolist()])
     emissions = scale * torch.randn(*mask.shape, tags, dtype=torch.float64)
     gold = torch.randint(tags, mask.shape)
     emissions.requires_grad_()
     arguments = leaves(emissions, torchcrf.transitions, torchcrf.start_transitions,
                        torchcrf.end_transitions)  # fmt: skip
-    total = LogPartition.apply(arguments[0], mask, *arguments[1:])
-    found = (total - path_scores(arguments[0], gold, mask, *arguments[1:])).sum()
+    found = LogPartition.apply(arguments[0], mask, *arguments[1:], gold).sum()
     gradients = torch.autograd.grad(found, arguments)
     for peer in (torchcrf, allennlp):
         expected = -peer(emissions, gold, mask)
         of = (emissions, peer.transitions, peer.start_transitions, peer.end_transitions)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
-        for a, b in zip(gradients, torch.autograd.grad(expected, of), strict=True):
+        expected_gradients = torch.autograd.grad(expected, of, materialize_grads=True)
+        for a, b in zip(gradients, expected_gradients, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
@@ -206,6 +218,28 @@ def test_real_chains_are_computed_by_products_and_harsh_ones_are_not(scheme: str
     emissions[3, 3, 0] += 2000
     sound = messages(emissions, mask, *decoder.scores()).sound
     assert sound.tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize("lengths", [[1], [1, 1], [2, 2], [2, 1], [4, 1, 3, 2]])
+@pytest.mark.parametrize("spread", [1.0, 1000.0])
+def test_what_is_illegal_is_out_and_has_no_gradient(lengths: list[int], spread: float) -> None:
+    count = 4
+    chain, mask = drawn(count, lengths, 11, spread, []), prefix(lengths)
+    legal = torch.rand(count**2 + 2 * count, generator=torch.Generator().manual_seed(3)) < 0.7
+    inner, start, end = legal.split([count**2, count, count])
+    legals = (torch.ones_like(mask).unsqueeze(2), inner.view(count, count), start, end)
+    gold = torch.randint(count, mask.shape, generator=torch.Generator().manual_seed(4))
+    expected_of, found_of = leaves(*chain), leaves(*chain)
+    harsh = tuple(torch.where(a, b, FORBIDDEN) for a, b in zip(legals, expected_of, strict=True))
+    expected = brute_force(harsh, lengths) - path_scores(harsh[0], gold, mask, *harsh[1:])  # type: ignore[arg-type]
+    emissions, *rest = found_of
+    found = LogPartition.apply(emissions, mask, *rest, gold, legal, FORBIDDEN)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    weights = torch.linspace(-1, 2, len(lengths), dtype=torch.float64)
+    gradients = torch.autograd.grad(found, found_of, weights)
+    expected_gradients = torch.autograd.grad(expected, expected_of, weights, materialize_grads=True)
+    for a, b in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
 
 
 def test_gradient_by_finite_differences() -> None:

@@ -6,10 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import torch
-from allennlp_light.modules.conditional_random_field.conditional_random_field import (
-    ConditionalRandomField,
-    allowed_transitions,
-)
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -59,6 +55,11 @@ class Crf(Decoder):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         constrained: bool = True,
     ) -> None:
+        # here, because it imports much that only a decoder that is built needs
+        from allennlp_light.modules.conditional_random_field.conditional_random_field import (
+            ConditionalRandomField,
+        )
+
         super().__init__()
         self.tagging = Tagging(types, scheme)
         self.dropout = nn.Dropout(dropout)
@@ -67,10 +68,13 @@ class Crf(Decoder):
         legal = legal_transitions(self.tagging, constrained)
         self.register_buffer("legal", legal, persistent=False)
         self.legal: Tensor
+        self.constrained = constrained
 
     def scores(self) -> tuple[Tensor, Tensor, Tensor]:
         """Transitions (K, K) from row to column, start (K,) and end (K,), illegal ones out."""
         crf, legal, k = self.crf, self.legal, len(self.tagging)
+        if not self.constrained:
+            return crf.transitions, crf.start_transitions, crf.end_transitions
         return (
             crf.transitions.where(legal[:k, :k], FORBIDDEN),
             crf.start_transitions.where(legal[k, :k], FORBIDDEN),
@@ -90,11 +94,17 @@ class Crf(Decoder):
             tags: (B, N) int64.
             mask: (B, N).
         """
-        transitions, start, end = (score.double() for score in self.scores())
-        emissions = emissions.double()  # here, so that both gradients are rounded once, in sum
-        total: Tensor = LogPartition.apply(emissions, mask, transitions, start, end)
-        path = path_scores(emissions, tags, mask, transitions, start, end)
-        return (total - path).mean().to(self.crf.transitions.dtype)
+        crf = self.crf
+        scores = crf.transitions, crf.start_transitions, crf.end_transitions
+        found: Tensor = LogPartition.apply(emissions, mask, *scores, tags, self._legal(), FORBIDDEN)
+        return found.mean().to(crf.transitions.dtype)
+
+    def _legal(self) -> Tensor | None:
+        """Which transitions, starts and ends are legal (K² + 2 K,); None: all."""
+        if not self.constrained:
+            return None
+        legal, k = self.legal, len(self.tagging)
+        return torch.cat([legal[:k, :k].flatten(), legal[k, :k], legal[:k, k + 1]])
 
     def loss(
         self, units: Units, text: Text, gold: Sequence[Sequence[Entity]]
@@ -144,21 +154,15 @@ class Crf(Decoder):
         return scored(entities, posterior, path.device)
 
 
-def path_scores(
-    emissions: Tensor, tags: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor
-) -> Tensor:
-    """(B,) scores of given paths: emissions (B, N, K), tags and mask (B, N), transitions (K, K)."""
-    emitted = emissions.gather(2, tags.unsqueeze(2)).squeeze(2).masked_fill(~mask, 0)
-    moved = transitions[tags[:, :-1], tags[:, 1:]].masked_fill(~mask[:, 1:], 0)
-    last = tags.gather(1, mask.sum(dim=1, keepdim=True) - 1).squeeze(1)
-    return start[tags[:, 0]] + emitted.sum(dim=1) + moved.sum(dim=1) + end[last]
-
-
 def legal_transitions(tagging: Tagging, constrained: bool) -> Tensor:
     """(K+2, K+2) bool: whether the column's tag may follow the row's; K is start, K+1 is end."""
     size = len(tagging) + 2
     if not constrained:
         return torch.ones(size, size, dtype=torch.bool)
+    from allennlp_light.modules.conditional_random_field.conditional_random_field import (
+        allowed_transitions,
+    )
+
     # allennlp-light knows BIOES by its other name, BIOUL: L ends an entity, U is one of one word
     other_names = {"E": "L", "S": "U"}
     labels = {i: other_names.get(tag[0], tag[0]) + tag[1:] for i, tag in enumerate(tagging.tags)}

@@ -24,11 +24,12 @@ def viterbi(
     Returns:
         (B, N) int64 tags, -1 on padding.
     """
-    steps = emissions.transpose(0, 1)
-    real = mask.T.unsqueeze(-1)
-    ragged = (~mask.all(0)).tolist()
+    steps = emissions.unbind(1)
     into = transitions.T.contiguous()  # (to, from): the maximum runs over neighbours in memory
-    stay = torch.arange(emissions.shape[2], device=emissions.device)
+    ragged = [False] * len(steps)
+    if not (full := bool(mask.all())):
+        ragged, real = (~mask.all(0)).tolist(), mask.T.unsqueeze(-1)
+        stay = torch.arange(emissions.shape[2], device=emissions.device)
 
     score = start + steps[0]
     back = []
@@ -46,4 +47,5 @@ def viterbi(
     for origin in reversed(back):
         tag = origin.gather(1, tag)
         path.append(tag)
-    return torch.cat(path[::-1], dim=1).masked_fill(~mask, -1)
+    found = torch.cat(path[::-1], dim=1)
+    return found if full else found.masked_fill(~mask, -1)

@@ -51,6 +51,7 @@ BUILT_IN: dict[tuple[str, str], str] = {
     ("image_encoder", "timm"): "zoo.encoders.timm",
     ("image_encoder", "pyramid"): "zoo.encoders.pyramid",
     ("image_encoder", "crops"): "zoo.encoders.crops",
+    ("image_encoder", "album"): "zoo.encoders.album",
     ("image_encoder", "detector"): "zoo.encoders.detector",
     ("image_encoder", "small_cnn"): "zoo.encoders.small",
     ("image_encoder", "small_vit"): "zoo.encoders.small",

@@ -231,8 +231,9 @@ class Sample:
     """One sentence, what was posted with it, and its gold entities (sorted by start).
 
     ``picture`` is None where it is missing, ``caption`` is None where there is none: a fact that
-    reaches the model as an empty view mask, never as a substitute. ``extra`` holds further text
-    fields by name (retrieved passages, object tags).
+    reaches the model as an empty view mask, never as a substitute. ``more_pictures`` are those
+    after the first, which the encoder ``album`` reads. ``extra`` holds further text fields by name
+    (retrieved passages, object tags).
     """
 
     id: str
@@ -242,6 +243,12 @@ class Sample:
     picture: Picture | None = None
     caption: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
+    more_pictures: tuple[Picture, ...] = ()
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All of them, in order."""
+        return (*(() if self.picture is None else (self.picture,)), *self.more_pictures)
 
     def get(self, name: str) -> Any | None:
         """The words, the picture, the caption, or the text in ``extra`` of that name; None where

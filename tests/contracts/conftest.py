@@ -72,6 +72,10 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "encoder: {part: small_cnn, width: 16, size: 48}, source: grid, unit: shares",
         "encoder: {part: vit, model: $vit}, most: 2",
     ],
+    ("image_encoder", "album"): [
+        "encoder: {part: small_cnn, width: 16}",
+        "encoder: {part: vit, model: $vit}, most: 2",
+    ],
     ("image_encoder", "detector"): [
         "network: fasterrcnn_mobilenet_v3_large_320_fpn, weights: null, size: 64, threshold: 0.005",
     ],

@@ -247,13 +247,15 @@ def test_several_pictures_of_a_sentence_are_said(tmp_path):
         (tmp_path / "images" / name).write_bytes(b"")
     splits = read(tmp_path, f"IMGID:1\n{ROWS}", images="images")
     assert splits["train"][0].picture.name == "1.jpg"
-    said = "train: 1 sentence has several pictures, of which the first is used: "
-    assert notes(splits) == [said + "1"]
+    assert [each.name for each in splits["train"][0].more_pictures] == ["1.png"]
+    said = "train: 1 sentence has several pictures, of which the first is used (encoder "
+    assert notes(splits) == [said + "`album` reads all): 1"]
     for split in ("train", "dev", "test"):
         record = {"words": ["Lee"], "entities": [], "image": ["a.jpg", "b.jpg", "c.jpg"]}
         (tmp_path / f"{split}.jsonl").write_text(json.dumps(record))
     splits = Jsonl(tmp_path, path=".").read()
     assert splits["train"][0].picture.name == "b.jpg"
+    assert [each.name for each in splits["train"][0].more_pictures] == ["c.jpg"]
     assert notes(splits)[0] == said + "train-1"
 
 

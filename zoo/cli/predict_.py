@@ -187,7 +187,7 @@ def _notes(model: Model, source: Source, quiet: bool) -> None:
     if tally.several and not quiet:
         click.echo(
             f"zoo: {tally.several} of {tally.posts} posts have several pictures, of which the "
-            "first is used",
+            "first is used (the encoder `album` reads all)",
             err=True,
         )
     hints = {

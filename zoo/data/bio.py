@@ -27,7 +27,7 @@ from zoo.errors import ConfigError, DataError, near
 from zoo.files import uncollected
 from zoo.registry import register
 from zoo.tags import Reading, read_tags, scheme_of
-from zoo.types import Entity, Sample, Splits
+from zoo.types import Entity, Picture, Sample, Splits
 
 SUFFIXES = (".txt", ".conllu", ".conll", ".bio", ".iob", ".iob2", ".tsv")
 
@@ -148,11 +148,12 @@ class Bio:
                 picture = pictures.find(name, f"{file}:{block.line}") if pictures else None
                 caption = captions.find(name) if captions else None
                 inside = boxes.find(name) if boxes else None
+                more: tuple[Picture, ...] = ()
                 if block.id and pictures and pictures.exists:
                     if picture is None:
                         tally("picture absent", id)
                         tally.absent[split].add(id)
-                    elif pictures.several(name):
+                    elif more := pictures.more(name, f"{file}:{block.line}"):
                         tally("several pictures", id)
                 if captions and caption is None:
                     tally("caption absent", id)
@@ -169,6 +170,7 @@ class Bio:
                         picture=picture,
                         caption=caption or None,
                         extra={} if inside is None else {FIELD: inside},
+                        more_pictures=more,
                     )
                 )
 

@@ -80,7 +80,7 @@ def _control_characters(splits: Splits) -> Iterator[str]:
 
 def _unreadable(splits: Splits) -> Iterator[str]:
     for split, samples in splits.items():
-        bad = [s.picture.name for s in samples if s.picture and not readable(s.picture)]
+        bad = [p.name for s in samples for p in s.pictures if not readable(p)]
         if bad:
             found = counted(len(bad), "picture", "pictures")
             yield f"{split}: {found} can't be decoded: {some(bad)}"

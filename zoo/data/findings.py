@@ -40,8 +40,8 @@ _WORDING: Mapping[Kind, tuple[str, str, bool]] = {
         True,
     ),
     "several pictures": (
-        "sentence has several pictures, of which the first is used",
-        "sentences have several pictures, of which the first is used",
+        "sentence has several pictures, of which the first is used (encoder `album` reads all)",
+        "sentences have several pictures, of which the first is used (encoder `album` reads all)",
         True,
     ),
     "repeated id": (

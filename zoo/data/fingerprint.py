@@ -50,6 +50,7 @@ def _fingerprint(splits: Splits) -> str:
                 sample.caption,
                 sorted(sample.extra.items()),
                 _digest(sample.picture),
+                *map(_digest, sample.more_pictures),
             )
             digest.update(json.dumps(row).encode())
     return digest.hexdigest()

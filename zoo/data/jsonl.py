@@ -116,7 +116,8 @@ class Jsonl:
 def write_jsonl(path: Path, samples: Iterable[Sample], images: Path | None = None) -> None:
     """Writes samples so that reader ``jsonl`` gives the same back.
 
-    A picture is written as its name; where ``images`` is given, its bytes go into that folder.
+    A picture is written as its name, several as a list; where ``images`` is given, their bytes go
+    into that folder.
 
     Raises:
         ValueError: a key of ``Sample.extra`` is one of the format's own.
@@ -126,19 +127,21 @@ def write_jsonl(path: Path, samples: Iterable[Sample], images: Path | None = Non
         for sample in samples:
             if taken := sorted(sample.extra.keys() & set(KEYS)):
                 raise ValueError(f"sample {sample.id}: extra `{taken[0]}` is a field of the format")
+            names = [picture.name for picture in sample.pictures]
             record = {
                 "id": sample.id,
                 "words": sample.words,
                 "entities": [entity._asdict() for entity in sample.entities],
-                "image": sample.picture and sample.picture.name,
+                "image": names if len(names) > 1 else next(iter(names), None),
                 "caption": sample.caption,
                 "language": sample.language,
                 **sample.extra,
             }
             line = {key: value for key, value in record.items() if value is not None}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            if images is not None and sample.picture is not None:
-                _write_picture(images, sample.picture)
+            if images is not None:
+                for picture in sample.pictures:
+                    _write_picture(images, picture)
 
 
 def _write_picture(images: Path, picture: Picture) -> None:
@@ -178,6 +181,7 @@ def read_sample(
         entities=_entities(record, words, starts, ends, where, notice),
         language=_text(record, "language", where),
         picture=found[0] if found else None,
+        more_pictures=tuple(found[1:]),
         caption=_text(record, "caption", where),
         extra=extra,
     )

@@ -92,11 +92,14 @@ class PictureFolder:
         """Whether a picture bears the id."""
         return next(self._candidates(id), None) is not None
 
-    def several(self, id: str) -> bool:
-        """Whether more than one file bears the id."""
+    def more(self, id: str, where: str) -> tuple[Picture, ...]:
+        """The pictures after the first, where more than one file bears the id. Raises as
+        :meth:`find`."""
         if _composed(id) in self._names or len(self._by_id.get(_composed(id), ())) < 2:
-            return False
-        return len(list(self._candidates(id))) > 1
+            return ()
+        _, *others = self._candidates(id)
+        found = (self.find(name, where) for name in others)
+        return tuple(picture for picture in found if picture)
 
     def check(self) -> None:
         """Raises DataError where the folder is there, but holds none that a sentence names."""
@@ -158,8 +161,8 @@ def verify_pictures(splits: Splits, folder: Path) -> list[str]:
     shown_by: dict[Picture, list[str]] = defaultdict(list)
     for split, samples in splits.items():
         for sample in samples:
-            if sample.picture is not None:
-                shown_by[sample.picture].append(f"{split}: {sample.id}")
+            for picture in sample.pictures:
+                shown_by[picture].append(f"{split}: {sample.id}")
     pictures = list(shown_by)
     file = folder / "pictures-verified"
     known = _known(file)

@@ -264,9 +264,10 @@ def _jsonl(
         images = given if isinstance(given, list) else [given]
         named = [each for image in images if (each := named_image(image)) is not None]
         found = (_picture(each, folder, beside, where) for each in named)
-        picture = next((each for each in found if each is not None), None)
+        pictures = [each for each in found if each is not None]
         tally.several += len(named) > 1
-        fields |= {"picture": picture, "extra": extra}
+        fields |= {"picture": next(iter(pictures), None), "extra": extra}
+        fields |= {"more_pictures": tuple(pictures[1:])}
         if ("words" in record) == ("text" in record):
             raise DataError(f"{where}: give the sentence as either `words` or `text`")
         words = record.get("words")

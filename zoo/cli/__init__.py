@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import Any, TextIO
 
@@ -169,9 +170,15 @@ def _lost(unraisable: sys.UnraisableHookArgs) -> None:
         return
     if number is signal.SIGTERM:
         signal.signal(number, _terminated)
-    again = threading.Timer(0.01, os.kill, (os.getpid(), number))
-    again.daemon = True
-    again.start()
+    done = threading.Event()
+    threading.Thread(target=_send_again, args=(number, done), daemon=True).start()
+    done.set()
+
+
+def _send_again(number: int, done: threading.Event) -> None:
+    done.wait()  # within the hook, too, what is raised is passed over
+    time.sleep(0.1)
+    os.kill(os.getpid(), number)
 
 
 _passed_over = sys.unraisablehook

@@ -120,7 +120,9 @@ def test_folders(model: Path, refuse, edit: Callable[[Path], object], words: Seq
         zoo.load(model)
 
 
-@pytest.mark.parametrize("edit", [set_run, put("run.json", "{"), cut("run.json")], ids=["other", "no JSON", "cut"])
+@pytest.mark.parametrize(
+    "edit", [set_run, put("run.json", "{"), cut("run.json")], ids=["other", "no JSON", "cut"]
+)
 def test_a_run_whose_record_is_broken_is_not_passed_over(
     trained: Path, tmp_path: Path, refuse, put_run, edit: Callable[[Path], object]
 ) -> None:

@@ -48,7 +48,7 @@ CHANGES = [
             ("warmup", "1.1"), ("warmup", "-0.1"), ("warmup", ".nan"), ("clip", "0"),
             ("clip", ".inf"), ("clip", "-1"), ("accumulate", "0"), ("accumulate", "1000001"),
             ("patience", "0"), ("patience", "-1"), ("precision", "fp8"), ("schedule", "cosine"),
-            ("optimizer", "sgd"), ("optimizer", "[adam]"),
+            ("optimizer", "lion"), ("optimizer", "[adam]"),
         ]
     ],
     ('learning_rates: {"*": 1e-3}', "learning_rates: [1e-3]", ["learning_rates", ":23"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,13 +25,8 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        mean, count = math.fsum(values) / len(values), len(values)
-        if count == 1:
-            return cls(mean, None)
-        if min(values) == max(values):
-            return cls(values[0], 0.0)  # which the formula would miss by a rounding
-        # statistics.stdev computes the same with fractions, in 20 times the time
-        return cls(mean, math.sqrt(math.fsum((each - mean) ** 2 for each in values) / (count - 1)))
+        sd = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.fmean(values), sd)
 
 
 class Range(NamedTuple):

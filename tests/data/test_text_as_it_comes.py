@@ -256,7 +256,7 @@ def test_several_pictures_of_a_sentence_are_said(tmp_path):
     splits = Jsonl(tmp_path, path=".").read()
     assert splits["train"][0].picture.name == "b.jpg"
     assert [each.name for each in splits["train"][0].more_pictures] == ["c.jpg"]
-    assert notes(splits)[0] == said + "train-1"
+    assert notes(splits)[0] == said + "`album` reads all): train-1"
 
 
 def test_captions_by_whole_numbers_and_as_an_array(tmp_path):

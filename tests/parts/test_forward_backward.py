@@ -58,6 +58,16 @@ def path_scores(
     return start[tags[:, 0]] + emitted.sum(dim=1) + moved.sum(dim=1) + end[last]
 
 
+def check_equal(found: Tensor, found_of: Chain, expected: Tensor, expected_of: Chain) -> None:
+    """The values, and the gradients of their sum with weights that differ."""
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    weights = torch.linspace(-1, 2, len(expected), dtype=torch.float64)
+    gradients = torch.autograd.grad(found, found_of, weights)
+    expected_gradients = torch.autograd.grad(expected, expected_of, weights, materialize_grads=True)
+    for a, b in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
+
+
 def drawn(tags: int, lengths: list[int], seed: int, spread: float, harsh: list[float]) -> Chain:
     """Normal scores, multiplied; a third of the transitions and ends is one of ``harsh``, if any.
 
@@ -105,12 +115,7 @@ def test_double_precision_is_brute_force(
     assume(bool(expected.isfinite().all()))
     emissions, *rest = found_of = leaves(*chain)
     found = LogPartition.apply(emissions, mask, *rest)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-    weights = torch.linspace(-1, 2, len(lengths), dtype=torch.float64)
-    gradients = torch.autograd.grad(found, found_of, weights)
-    expected_gradients = torch.autograd.grad(expected, expected_of, weights, materialize_grads=True)
-    for a, b in zip(gradients, expected_gradients, strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
+    check_equal(found, found_of, expected, expected_of)
 
 
 @chains
@@ -234,12 +239,7 @@ def test_what_is_illegal_is_out_and_has_no_gradient(lengths: list[int], spread: 
     expected = brute_force(harsh, lengths) - path_scores(harsh[0], gold, mask, *harsh[1:])  # type: ignore[arg-type]
     emissions, *rest = found_of
     found = LogPartition.apply(emissions, mask, *rest, gold, legal, FORBIDDEN)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-    weights = torch.linspace(-1, 2, len(lengths), dtype=torch.float64)
-    gradients = torch.autograd.grad(found, found_of, weights)
-    expected_gradients = torch.autograd.grad(expected, expected_of, weights, materialize_grads=True)
-    for a, b in zip(gradients, expected_gradients, strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
+    check_equal(found, found_of, expected, expected_of)
 
 
 def test_gradient_by_finite_differences() -> None:

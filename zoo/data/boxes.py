@@ -7,9 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from zoo.data.captions import caption_id
+from zoo.data.captions import ById, caption_id
 from zoo.data.files import text_of
-from zoo.data.findings import some
 from zoo.errors import DataError
 
 FIELD = "boxes"
@@ -18,30 +17,11 @@ FIELD = "boxes"
 FORM = '{"<id>": [[left, top, right, bottom], …], …}'
 
 
-class Boxes:
-    """The boxes of pictures by id, which may have a picture's suffix or not."""
+class Boxes(ById):
+    """The boxes in a file, those of each picture as JSON."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._boxes = read_boxes(file)
-        self._sought: list[str] = []
-        self._found = 0
-
-    def find(self, id: str) -> str | None:
-        """The boxes of an id as JSON; None where the file does not have the id."""
-        boxes = self._boxes.get(caption_id(id))
-        self._sought.append(id)
-        self._found += boxes is not None
-        return boxes
-
-    def check(self) -> None:
-        """Raises DataError where boxes were looked for and none was found."""
-        if self._sought and not self._found:
-            raise DataError(
-                f"{self._file}: no boxes are of a sentence; the file has {some(self._boxes)}, but "
-                f"the ids of sentences are {some(self._sought)}; give each picture's boxes the id "
-                f"of its sentence"
-            )
+        super().__init__(file, read_boxes(file), "no boxes are", "each picture's boxes")
 
 
 def read_boxes(path: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +17,43 @@ NAMES = ("image_id", "id", "image", "file_name", "filename")
 """What the id of a caption is called in JSON and in the header of a TSV file."""
 
 
-class Captions:
-    """Captions by picture id, which may have a picture's suffix or not."""
+class ById:
+    """Texts by picture id, which may have a picture's suffix or not.
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._captions = read_captions(file)
+    Args:
+        file: where they are from, for messages.
+        texts: by the ids that :func:`caption_id` gives.
+        none: what is said where none was found, as in ``no caption is``.
+        each: what the file holds one of for each id, as in ``each caption``.
+    """
+
+    def __init__(self, file: Path, texts: Mapping[str, str], none: str, each: str) -> None:
+        self._file, self._texts, self._none, self._each = file, texts, none, each
         self._sought: list[str] = []
         self._found = 0
 
     def find(self, id: str) -> str | None:
-        """The caption of an id: "" where it is empty, None where the file doesn't have the id."""
-        caption = self._captions.get(caption_id(id))
+        """The text of an id; None where the file does not have the id."""
+        text = self._texts.get(caption_id(id))
         self._sought.append(id)
-        self._found += caption is not None
-        return caption
+        self._found += text is not None
+        return text
 
     def check(self) -> None:
-        """Raises DataError where captions were looked for and none was found."""
+        """Raises DataError where texts were looked for and none was found."""
         if self._sought and not self._found:
             raise DataError(
-                f"{self._file}: no caption is of a sentence; the file has {some(self._captions)}, "
-                f"but the ids of sentences are {some(self._sought)}; give each caption the id of "
+                f"{self._file}: {self._none} of a sentence; the file has {some(self._texts)}, "
+                f"but the ids of sentences are {some(self._sought)}; give {self._each} the id of "
                 f"its sentence"
             )
+
+
+class Captions(ById):
+    """The captions in a file; "" where one is empty."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file, read_captions(file), "no caption is", "each caption")
 
 
 def caption_id(name: str) -> str:

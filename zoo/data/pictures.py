@@ -32,7 +32,14 @@ SUFFIXES = (
 )
 """What picture files end in, in upper or lower case; the first is taken where there are several."""
 
-_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
+BEGINNINGS = {
+    b"\xff\xd8\xff": ".jpg",
+    b"\x89PNG\r\n\x1a\n": ".png",
+    b"GIF8": ".gif",
+    b"BM": ".bmp",
+    b"RIFF": ".webp",
+}
+"""What pictures begin with, and the suffix of such a file."""
 
 PROBLEMS_SHOWN = 20
 
@@ -260,7 +267,7 @@ def _begins_as_picture(path: Path) -> bool:
         if not path.is_file():
             return False  # opening a pipe would wait for ever
         with path.open("rb") as file:
-            return file.read(8).startswith(_BEGINNINGS)
+            return file.read(8).startswith(tuple(BEGINNINGS))
     except OSError:
         return False
 

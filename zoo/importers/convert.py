@@ -12,7 +12,7 @@ from pathlib import Path
 from zoo.data.files import SPLITS, Ids, Split
 from zoo.data.findings import counted, some
 from zoo.data.jsonl import write_jsonl
-from zoo.data.pictures import PictureFolder, picture_id
+from zoo.data.pictures import BEGINNINGS, PictureFolder, picture_id
 from zoo.data.splitting import SHARES, shuffled
 from zoo.errors import DataError
 from zoo.files import owner, sweep_beside
@@ -180,22 +180,12 @@ def _picture(folder: PictureFolder, document: Document) -> Picture | None:
 def _embedded(data: bytes, name: str, known: dict[str, Picture]) -> Picture:
     """A picture that lies in the file of documents; no two have one name."""
     name = image_names(name)[-1]
-    suffix = next((suffix for start, suffix in _SUFFIXES.items() if data.startswith(start)), "")
+    suffix = next((suffix for start, suffix in BEGINNINGS.items() if data.startswith(start)), "")
     if picture_id(name) == name:
         name += suffix
     if known.setdefault(name, made := Picture(name, data=data)).data == data:
         return made
     return _embedded(data, f"{picture_id(name)}-{made.digest()[:12]}{suffix}", known)
-
-
-_SUFFIXES = {
-    b"\xff\xd8": ".jpg",
-    b"\x89PNG": ".png",
-    b"GIF8": ".gif",
-    b"RIFF": ".webp",
-    b"BM": ".bmp",
-}
-"""By what pictures begin with."""
 
 
 def _split_of(file: Path) -> Split | None:

@@ -35,6 +35,10 @@ class Scratch(TextEncoder):
     """A word and its characters make a vector; a learnt [CLS] stands before the first word.
 
     Context stands behind the sentence, each field after a learnt separator.
+
+    With ``neighbours`` a convolution adds to each word, before the first layer, what stands up to
+    so many words before and behind it. Attention by content then finds a *red ring* at once, where
+    it would first have to learn which word is next to which.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Scratch(TextEncoder):
         width: int = 128,
         heads: int = 4,
         dropout: float = 0.1,
+        neighbours: int = 0,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -57,6 +62,9 @@ class Scratch(TextEncoder):
         self.project = nn.Linear(self.embedding.width, width)
         self.first = nn.Parameter(torch.randn(width) * 0.02)
         self.dropout = nn.Dropout(dropout)
+        self.beside = (
+            nn.Conv1d(width, width, 2 * neighbours + 1, padding=neighbours) if neighbours else None
+        )
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, dropout, "gelu", batch_first=True, norm_first=True
         )
@@ -103,6 +111,9 @@ class Scratch(TextEncoder):
             vectors = torch.where(
                 inputs["separator"].unsqueeze(-1), self.separator.to(vectors), vectors
             )
+        if self.beside is not None:
+            beside = self.beside((vectors * mask.unsqueeze(-1)).transpose(1, 2))
+            vectors = vectors + nn.functional.gelu(beside.transpose(1, 2))
         vectors = vectors + sinusoids(mask.shape[1], self.width, like=vectors)
         first = self.first.to(vectors.dtype).expand(mask.shape[0], 1, -1)
         padding = nn.functional.pad(~mask, (1, 0), value=False)

@@ -25,12 +25,14 @@ MOST_UNKNOWN = 0.9
 
 @with_config(ConfigDict(extra="forbid", strict=True))
 class ScratchSettings(TypedDict, total=False):
-    """A transformer from scratch: ``layers`` (2), ``width`` (128), ``heads`` (4), ``dropout``."""
+    """A transformer from scratch: ``layers`` (2), ``width`` (128), ``heads`` (4), ``dropout`` (0.1),
+    ``neighbours`` (0), the words on either side that a word is read together with."""
 
     layers: Annotated[int, Field(gt=0, le=100)]
     width: Annotated[int, Field(gt=0, le=16_384)]
     heads: Annotated[int, Field(gt=0, le=16_384)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    neighbours: Annotated[int, Field(ge=0, le=16)]
 
 
 @register("text_encoder", "transformer")

@@ -37,6 +37,7 @@ EXAMPLES: dict[tuple[str, str], list[str]] = {
         "scratch: {layers: 1, width: 16, heads: 2}",
         "scratch: {layers: 1, width: 16, heads: 2}, sentence: mean",
         "scratch: {layers: 1, width: 16, heads: 2}, context: caption",
+        "scratch: {layers: 1, width: 16, heads: 2, neighbours: 1}, context: caption",
         "model: $bert",
         "model: $bert, sentence: pooler",
         "model: $bert, sentence: mean, context: [caption, passage]",

@@ -209,7 +209,7 @@ def test_what_is_changed_is_told(take: Take) -> None:
     made = take({"train.jsonl": lines(*posts)})
     assert [sample.id for sample in made.splits["train"]] == ["1", "1-2"]
     assert [finding.partition(":")[0] for finding in made.findings] == [
-        "1 post has several pictures, of which the first is taken",
+        "1 post has several pictures; encoder `album` reads them all, every other one the first",
         "1 id repeats and gets a number",
     ]
 
@@ -260,6 +260,25 @@ def test_pictures_in_folders_of_a_folder(take: Take, tmp_path: Path) -> None:
     assert found == ["one/a.jpg", "two/a.jpg", "two/a.jpg", None, None, None]
     write(made, tmp_path / "out")
     assert (tmp_path / "out" / "images" / "two" / "a.jpg").is_file()
+
+
+def test_all_pictures_of_a_post_are_kept(take: Take, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for name in "abc":
+        (tmp_path / "pictures" / f"{name}.jpg").write_bytes(b"\xff\xd8\xff" + name.encode())
+    named = [["b.jpg", "gone.jpg", "a.jpg"], ["c.jpg"], []]
+    posts = [
+        {"id": i, "text": f"Anna {i}", "label": [], "image": images}
+        for i, images in enumerate(named)
+    ]
+    made = take({"train.jsonl": lines(*posts)}, images=tmp_path / "pictures")
+    found = [[each.name for each in sample.pictures] for sample in made.splits["train"]]
+    assert found == [["b.jpg", "a.jpg"], ["c.jpg"], []]
+    assert "1 picture is named and absent: gone.jpg" in made.findings
+    write(made, tmp_path / "out")
+    stored = map(json.loads, (tmp_path / "out" / "train.jsonl").read_text().splitlines())
+    assert [line.get("image") for line in stored] == [["b.jpg", "a.jpg"], "c.jpg", None]
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 3
 
 
 def test_brat_files_by_any_name(tmp_path: Path) -> None:

@@ -68,14 +68,16 @@ def roberta(tmp_path_factory: pytest.TempPathFactory) -> str:
 Make = Callable[..., TextEncoder]
 
 
-@pytest.fixture(params=["bert", "roberta", "scratch"])
+@pytest.fixture(params=["bert", "roberta", "scratch", "neighbours"])
 def make(request: pytest.FixtureRequest) -> Make:
     """Builds one and the same encoder, with and without context."""
 
     def build(**settings: object) -> TextEncoder:
         torch.manual_seed(1)
-        if request.param == "scratch":
-            chosen: dict[str, object] = {"scratch": {"layers": 2, "width": 16, "heads": 2}}
+        if request.param in ("scratch", "neighbours"):
+            beside = {"neighbours": 2} if request.param == "neighbours" else {}
+            small = {"layers": 2, "width": 16, "heads": 2, **beside}
+            chosen: dict[str, object] = {"scratch": small}
         else:
             chosen = {"model": request.getfixturevalue(request.param)}
         return Transformer(WORDS, **chosen, **settings).eval()  # type: ignore[arg-type]

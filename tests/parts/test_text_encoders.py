@@ -93,6 +93,8 @@ def build(kind: str, request: pytest.FixtureRequest) -> TextEncoder:
         return BiLSTM(WORDS, word_width=8, character_width=4, filters=4, state=6)
     if kind == "scratch":
         return Transformer(WORDS, scratch={"layers": 2, "width": 16, "heads": 2})
+    if kind == "neighbours":
+        return Transformer(WORDS, scratch={"layers": 2, "width": 16, "heads": 2, "neighbours": 2})
     return Transformer(WORDS, model=request.getfixturevalue(kind))
 
 
@@ -101,7 +103,7 @@ def read(encoder: TextEncoder, samples: list[Sample]) -> Text:
     return text
 
 
-KINDS = ("bert", "roberta", "scratch", "bilstm")
+KINDS = ("bert", "roberta", "scratch", "neighbours", "bilstm")
 
 
 @pytest.fixture(params=KINDS)

@@ -43,7 +43,7 @@ class Jsonl:
     Entities are offsets, ``end`` exclusive: of ``words``, or of the characters of ``text``, which
     is split into words without a look at the entities (see :func:`zoo.data.text.split_words`);
     white space at an entity's ends belongs to no word. ``id`` (else ``<split>-<line>``), ``image``
-    (a file name or id; of a list the first that is there), ``caption`` and ``language`` may be
+    (a file name or id; of a list all that are there), ``caption`` and ``language`` may be
     there; every other field is text for ``Sample.extra``. What doccano, Prodigy and Hugging Face
     datasets write is read as well (see :mod:`zoo.data.records`).
 

@@ -25,8 +25,8 @@ MOST_UNKNOWN = 0.9
 
 @with_config(ConfigDict(extra="forbid", strict=True))
 class ScratchSettings(TypedDict, total=False):
-    """A transformer from scratch: ``layers`` (2), ``width`` (128), ``heads`` (4), ``dropout`` (0.1),
-    ``neighbours`` (0), the words on either side that a word is read together with."""
+    """A transformer from scratch: ``layers`` (2), ``width`` (128), ``heads`` (4), ``dropout``
+    (0.1), ``neighbours`` (0), the words on either side with which each word is read together."""
 
     layers: Annotated[int, Field(gt=0, le=100)]
     width: Annotated[int, Field(gt=0, le=16_384)]

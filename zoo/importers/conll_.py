@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from zoo.data.blocks import read_blocks
-from zoo.importers.documents import Document
+from zoo.importers.documents import Document, Named
 from zoo.tags import read_tags, scheme_of
 
 
@@ -19,7 +19,8 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
     for block in blocks:
         entities = read_tags(block.tags, "lenient", scheme)
         where = f"{file}:{block.line}"
-        made = Document(where, block.id, words=block.words, entities=entities, image=block.id)
+        made = Document(where, block.id, words=block.words, entities=entities)
+        made.pictures = [Named(block.id)] if block.id else []
         if "IO" in noticed:
             made.noticed.append("IO")
             noticed.clear()

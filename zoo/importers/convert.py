@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from zoo.data.files import SPLITS, Ids, Split
@@ -87,19 +87,26 @@ def convert(
         id = document.id or next(free)
         if document.id and sentence.number:
             id = f"{id}.{sentence.number}"
-        picture = _picture(folder, document) if folder else None
-        if document.data:
-            picture = _embedded(document.data, document.image or id, embedded)
-        if folder and document.image and picture is None:
-            absent.append(image_names(document.image)[-1])
+        found = list[Picture]()
+        for name, data in document.pictures:
+            if data:
+                found.append(_embedded(data, name or id, embedded))
+            elif folder and name:
+                picture = _named(folder, name, document.where)
+                found += [picture] if picture else []
+                absent += [] if picture else [image_names(name)[-1]]
+        if folder and document.id and not document.pictures:
+            picture = folder.find(document.id, document.where)
+            found += [picture] if picture else []
         sample = Sample(
             ids.unique(id, "", lambda _, id: repeated.append(id)),
             sentence.words,
             sentence.entities,
             document.language,
-            picture,
+            found[0] if found else None,
             document.caption,
             document.extra,
+            tuple(found[1:]),
         )
         samples.append((split, sample))
     if absent:
@@ -147,16 +154,16 @@ def _fill(folder: Path, imported: Imported) -> None:
     for split, samples in imported.splits.items():
         if samples:
             write_jsonl(folder / f"{split}.jsonl", samples)
-    for sample in (each for samples in imported.splits.values() for each in samples):
-        if sample.picture is not None:
-            target = folder / "images" / sample.picture.name
+    for sample in chain.from_iterable(imported.splits.values()):
+        for picture in sample.pictures:
+            target = folder / "images" / picture.name
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
                 continue
-            if sample.picture.path is not None:
-                shutil.copyfile(sample.picture.path, target)
+            if picture.path is not None:
+                shutil.copyfile(picture.path, target)
             else:
-                target.write_bytes(sample.picture.read())
+                target.write_bytes(picture.read())
 
 
 def _documents(file: Path, kind: str | None, names: list[str] | None) -> list[Document]:
@@ -168,13 +175,11 @@ def _documents(file: Path, kind: str | None, names: list[str] | None) -> list[Do
     return list(read(own, file, names))
 
 
-def _picture(folder: PictureFolder, document: Document) -> Picture | None:
-    """The picture that a document names or, where it names none, the one that bears its id."""
-    if not document.image:
-        return folder.find(document.id, document.where) if document.id else None
-    sought = image_names(document.image)
+def _named(folder: PictureFolder, written: str, where: str) -> Picture | None:
+    """The picture of a name, path or URL."""
+    sought = image_names(written)
     name = next((name for name in sought if folder.has(name)), sought[-1])
-    return folder.find(name, document.where)
+    return folder.find(name, where)
 
 
 def _embedded(data: bytes, name: str, known: dict[str, Picture]) -> Picture:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from zoo.data.files import clean, encodable
 from zoo.data.findings import counted, some
@@ -25,8 +25,8 @@ _WORDING = {
         "tasks have several annotations, of which the first is taken",
     ),
     "pictures": (
-        "post has several pictures, of which the first is taken",
-        "posts have several pictures, of which the first is taken",
+        "post has several pictures; encoder `album` reads them all, every other one the first",
+        "posts have several pictures; encoder `album` reads them all, every other one the first",
     ),
     "groups": (
         "document has span groups, which are passed over, and no entities",
@@ -56,14 +56,20 @@ _WORDING = {
 }
 
 
+class Named(NamedTuple):
+    """A picture by its name, path or URL; with its encoded bytes where the file holds them."""
+
+    name: str | None
+    data: bytes | None = None
+
+
 @dataclass
 class Document:
     """One document as its file has it: running text with spans, or words with entities.
 
     Args:
         where: its place in the file, for messages.
-        image: the name, path or URL of its picture.
-        data: the encoded bytes of its picture, where the file holds them.
+        pictures: in order; where there is none, one may bear the document's id.
         faults: what is wrong with it, one line each.
         noticed: what is odd about it and can yet be read, as keys of ``_WORDING``.
         by: whether its lines are sentences of their own.
@@ -76,8 +82,7 @@ class Document:
     spans: Sequence[CharSpan] = ()
     words: Sequence[str] = ()
     entities: Sequence[Entity] = ()
-    image: str | None = None
-    data: bytes | None = None
+    pictures: Sequence[Named] = ()
     caption: str | None = None
     language: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -310,7 +315,8 @@ def _places(text: str) -> dict[int, int]:
 
 def _beside(document: Document) -> Iterator[str]:
     """What a document says besides its words."""
-    told = (document.id, document.image, document.caption, document.language)
+    named = (picture.name for picture in document.pictures)
+    told = (document.id, document.caption, document.language, *named)
     yield from (text for text in told if text)
     for key, value in document.extra.items():
         yield from (key, value)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from zoo.data.records import CharSpan, own_form
 from zoo.errors import DataError
-from zoo.importers.documents import Document, unreadable
+from zoo.importers.documents import Document, Named, unreadable
 from zoo.types import Entity
 
 IMAGES = ("image", "img", "picture", "photo", "image_id", "img_id", "image_path", "image_url")
@@ -73,14 +73,14 @@ def facts(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a record says beside text and entities, as arguments of ``Document``."""
     given = next((record[key] for key in IMAGES if record.get(key) not in (None, "", [])), None)
     images = given if isinstance(given, list) else [given]
-    named = [name for each in images if (name := named_image(each)) is not None]
-    data = images[0].get("bytes") if isinstance(images[0], dict) else None
+    pictures = [
+        made for each in images if any(made := Named(named_image(each), encoded_image(each)))
+    ]
     id = record.get("id")
     return {
         "id": str(id) if isinstance(id, str | int) and not isinstance(id, bool) else None,
-        "image": named[0] if named else None,
-        "data": data if isinstance(data, bytes) else None,
-        "noticed": ["pictures"] if len(images) > 1 else [],
+        "pictures": pictures,
+        "noticed": ["pictures"] if len(pictures) > 1 else [],
         "caption": text if isinstance(text := record.get("caption"), str) else None,
         "language": text if isinstance(text := record.get("language"), str) else None,
         "extra": {
@@ -98,6 +98,12 @@ def named_image(written: Any) -> str | None:
     if isinstance(written, bool) or not isinstance(written, str | int):
         return None
     return str(written).strip() or None
+
+
+def encoded_image(written: Any) -> bytes | None:
+    """The bytes of a picture in such a dictionary."""
+    data = written.get("bytes") if isinstance(written, dict) else None
+    return data if isinstance(data, bytes) else None
 
 
 def image_names(written: str) -> list[str]:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "systems").glob("*.md"))
 PUBLISHED = ROOT / "results" / "published" / "0.3" / "leaderboard.json"
 TABLE = re.compile(r"<!-- measured: ([\w -]+) -->\n(.*?)<!-- end -->\n", re.S)
-DATA = ("mini", "mini-captions", "mini-large")
+DATA = ("mini", "mini-captions")
 HEAD = """\
 | data | system | recipe | seeds | F1 | 95 % interval | |
 |---|---|---|---|---|---|---|

@@ -37,18 +37,21 @@ def list_(as_json: bool, source: Source) -> None:
 
     A dataset that is absent or broken is listed with the reason; the exit code is 0.
     """
-    from zoo.data.reading import read_data
+    from zoo.data.contents import Contents
+    from zoo.files import cache_folder
 
     config, root = source.load("datasets"), source.root
+    contents = Contents(cache_folder())
     rows: list[tuple[str, str, str, str]] = []
     for name, part in config.datasets.items():
         state = _absent(part, root)
         if state is None:
             try:
-                state = _contents(read_data(part, root))
+                state = contents(part, root)
             except (ConfigError, DataError) as error:
                 state = f"broken: {'; '.join(error.problems)}"
         rows.append((name, part.name, str(part.settings.get("path") or "-"), state))
+    contents.keep()
     if as_json:
         print_json({
             "datasets": [
@@ -236,14 +239,6 @@ def _absent(part: PartSpec, root: Path) -> str | None:
 def _echo_absent(absent: Mapping[str, str]) -> None:
     for name, why in absent.items():
         click.echo(f"{name}: {why}")
-
-
-def _contents(splits: Splits) -> str:
-    samples = [sample for split in splits.values() for sample in split]
-    pictures = sum(sample.picture is not None for sample in samples)
-    captions = sum(sample.caption is not None for sample in samples)
-    sentences = _slashed(len(split) for split in splits.values())
-    return f"{sentences} sentences, {pictures or 'no'} pictures, {captions or 'no'} captions"
 
 
 def _facts(part: PartSpec, splits: Splits, root: Path) -> dict[str, Any]:

@@ -67,6 +67,9 @@ def test_a_change_of_any_file_is_seen(ask: Ask, tmp_path: Path) -> None:
 def test_what_may_lie_elsewhere_is_read_each_time(ask: Ask, tmp_path: Path) -> None:
     for settings in ({"images": "../pictures"}, {"images": str(tmp_path / "pictures")}):
         assert [ask(**settings)[1] for _ in range(2)] == [1, 1], settings
+    different = (LINE.replace("Rome", f"Rome{i}") for i in range(20))
+    (tmp_path / "one.jsonl").write_text("".join(different))
+    assert [ask(path="one.jsonl")[1] for _ in range(2)] == [1, 1], "pictures may lie beside it"
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "posts" / "images").symlink_to(tmp_path / "elsewhere")
     assert [ask()[1] for _ in range(2)] == [1, 1]

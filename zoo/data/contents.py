@@ -24,7 +24,8 @@ class Contents:
 
     A dataset is known by the reader's settings, the code that reads, and the path, size and times
     of every file in its folder. Read each time are datasets whose files may lie elsewhere: by a
-    plug-in's reader, by ``..`` or an absolute path in a setting, or by a link.
+    plug-in's reader, by ``..`` or an absolute path in a setting, by a link, or beside the one file
+    that a dataset is.
 
     Args:
         cache: the folder in which answers are remembered.
@@ -81,12 +82,14 @@ def told(splits: Splits) -> str:
 
 
 def _files(place: Path) -> Iterator[str]:
-    """The path, size and times of a file, or of every file below a folder.
+    """The path, size and times of every file below a folder.
 
     Raises:
-        OSError: a file can't be looked at, or there is a link.
+        OSError: it is no folder, a file can't be looked at, or there is a link.
     """
-    for file in [place] if place.is_file() else sorted(place.rglob("*")):
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "no folder", str(place))
+    for file in sorted(place.rglob("*")):
         facts = file.lstat()
         if stat.S_ISLNK(facts.st_mode):
             raise OSError(errno.ELOOP, "a link", str(file))

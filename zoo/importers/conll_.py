@@ -19,8 +19,8 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
     for block in blocks:
         entities = read_tags(block.tags, "lenient", scheme)
         where = f"{file}:{block.line}"
-        made = Document(where, block.id, words=block.words, entities=entities)
-        made.pictures = [Named(block.id)] if block.id else []
+        pictures = [Named(block.id)] if block.id else []
+        made = Document(where, block.id, words=block.words, entities=entities, pictures=pictures)
         if "IO" in noticed:
             made.noticed.append("IO")
             noticed.clear()

@@ -1,4 +1,4 @@
-"""How long ``zoo --help`` and ``zoo list`` take to answer, as processes of their own."""
+"""How long ``zoo --help``, ``zoo list`` and ``zoo data list`` take, as processes of their own."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def run(settings: Settings) -> Result:
             "python -c pass": process("-c", "pass"),
             "zoo --help": process("-c", ZOO, "--help"),
             "zoo list": process("-c", ZOO, "list"),
+            "zoo data list": process("-c", ZOO, "data", "list"),
             "python -c 'import torch'": process("-c", "import torch"),
         },
         settings.repeats,
     )
-    floor, help, names, torch = times.values()
+    floor, help, names, data, torch = times.values()
     return Result(
         "Start-up",
         "none",
@@ -37,6 +38,7 @@ def run(settings: Settings) -> Result:
         [
             Figure("zoo --help", median(help.wall), median(help.cpu), "s", at_most=0.333),
             Figure("zoo list", median(names.wall), median(names.cpu), "s"),
+            Figure("zoo data list", median(data.wall), median(data.cpu), "s", at_most=0.8),
             ratio("zoo --help / python -c pass", help, floor),
             ratio("zoo list / python -c pass", names, floor),
             ratio("python -c 'import torch' / zoo --help", torch, help),

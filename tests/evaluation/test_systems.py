@@ -207,6 +207,14 @@ def test_what_is_equal() -> None:
     assert not none.separate
 
 
+def test_two_systems_that_find_nothing_are_not_shown_to_be_alike() -> None:
+    counts = made(3)
+    counts[:, :, 1:] = 0
+    assert interval(counts, counts) == "neither finds an entity"
+    assert mean(counts) == "it finds no entity"
+    assert found(counts, made(3)).delta > 0, "one of them does"
+
+
 def test_why_there_is_none() -> None:
     a = made(3)
     assert "one seed" in str(interval(a[:1], a))

@@ -105,6 +105,8 @@ def interval(a: Counts, b: Counts, same_seeds: bool = False) -> Interval | str:
     used = a.any(axis=(0, 2)) | b.any(axis=(0, 2))
     if why := _too_few(len(a), len(b), int(used.sum())):
         return why
+    if not (a[:, :, 2].any() or b[:, :, 2].any()):
+        return "neither finds an entity"
     found = _interval(influence(a[:, used]), influence(b[:, used]), same_seeds)
     if found.delta and not found.se:
         return "the difference is the same in every sentence and seed"
@@ -119,6 +121,8 @@ def mean(counts: Counts) -> Interval | str:
     used = counts[:, counts.any(axis=(0, 2))]
     if why := _too_few(len(counts), len(counts), used.shape[1]):
         return why
+    if not used[:, :, 2].any():
+        return "it finds no entity"
     y = influence(used)
     return _combined(y.mean(axis=0), [_seeds(y)])
 

@@ -51,6 +51,16 @@ def test_rows_with_one_seed_or_without_predictions_stand_aside() -> None:
     assert Statistics().standings([]).rows == []
 
 
+def test_no_interval_of_a_mean_goes_beyond_what_f1_can_be() -> None:
+    good, bad = rows(("a", 1.0, 1), ("a", 0.2, 1))
+    two = [good[0], replace(bad[0], record=bad[0].record.model_copy(update={"seed": 2}))]
+    whole = mean(counts(predictions(two))[0])
+    assert isinstance(whole, Interval)
+    assert whole.high > 100
+    assert whole.low < 0
+    assert Statistics().standings([two]).rows[0].interval == Range(0.0, 100.0)
+
+
 def test_sentences_that_share_a_picture_are_said() -> None:
     (row,) = rows(("a", 0.9, 2))
     shared = [

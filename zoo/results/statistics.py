@@ -23,6 +23,7 @@ from zoo.results.tables import Place, Range
 
 if TYPE_CHECKING:
     from zoo.evaluation.counts import Runs
+    from zoo.evaluation.systems import Interval
 
 SPLITS, ROUNDS = 240, 400
 """Of a table: at most so many splits of systems into halves, and rounds for each."""
@@ -204,7 +205,7 @@ def _standings(systems: Sequence[Runs]) -> dict[str, Any]:
         found = mean(each)
         rows.append(
             (
-                (found.low, found.high) if isinstance(found, Interval) else None,
+                _possible(found) if isinstance(found, Interval) else None,
                 (rank.place, rank.best, rank.worst, rank.shared) if rank else None,
             )
         )
@@ -215,6 +216,11 @@ def _standings(systems: Sequence[Runs]) -> dict[str, Any]:
         "detectable": detectable,
         "pictures": units if units < sentences else None,
     }
+
+
+def _possible(found: Interval) -> tuple[float, float]:
+    """The interval of a mean, as far as F1 reaches."""
+    return max(found.low, 0.0), min(found.high, 100.0)
 
 
 def _same(most: int) -> Callable[[Sequence[Runs]], Any]:

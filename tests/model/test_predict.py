@@ -297,7 +297,7 @@ def test_stopped_while_nobody_reads(
         [sys.executable, "-c", "from zoo.cli import main; main()", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        bufsize=0,  # what readline takes beyond the line would be missing in communicate
         cwd=tmp_path,
     )
     assert process.stdout is not None
@@ -306,8 +306,9 @@ def test_stopped_while_nobody_reads(
     process.send_signal(number)
     time.sleep(0.2)
     rest, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors.splitlines(keepends=True)[1:]) == (code, [said])
-    found = lines(first + rest)
+    told = errors.decode().splitlines(keepends=True)
+    assert (process.returncode, told[1:]) == (code, [said])
+    found = lines((first + rest).decode())
     assert [each["id"] for each in found] == [str(i) for i in range(1, len(found) + 1)]
     assert len(found) < 20_000
 

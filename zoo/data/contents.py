@@ -44,7 +44,7 @@ class Contents:
         key = self._key(part, root)
         found = self._known.get(key) if key else None
         if found is None:
-            found = told(read_data(part, root))
+            found = summary(read_data(part, root))
         if key:
             self._found[key] = found
         return found
@@ -72,7 +72,7 @@ class Contents:
         return state.hexdigest()
 
 
-def told(splits: Splits) -> str:
+def summary(splits: Splits) -> str:
     """How many sentences, pictures and captions there are."""
     samples = [sample for split in splits.values() for sample in split]
     pictures = sum(sample.picture is not None for sample in samples)

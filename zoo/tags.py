@@ -39,11 +39,19 @@ def split_tag(tag: str) -> tuple[str, str]:
     return _PREFIXES[prefix], label
 
 
-@cache
-def _traits(tag: str) -> tuple[str, bool, bool]:
-    """What reading needs to know of a tag: its type, whether it is an I or E, an E or S."""
-    prefix, label = split_tag(tag)
-    return label, prefix in "IE", prefix in "ES"
+class _Traits(dict[str, tuple[str, bool, bool]]):
+    """What reading needs to know of a tag: its type, whether it is an I or E, an E or S.
+
+    A dictionary that fills itself: a look-up takes half as long as a call of a cached function.
+    """
+
+    def __missing__(self, tag: str) -> tuple[str, bool, bool]:
+        prefix, label = split_tag(tag)
+        self[tag] = label, prefix in "IE", prefix in "ES"
+        return self[tag]
+
+
+_TRAITS = _Traits()
 
 
 # What Entity(…) comes down to, without its Python layer: reading tags does little else.
@@ -80,7 +88,7 @@ def read_tags(
     marked = False  # these tags mark ends
     places = [i for i, tag in enumerate(tags) if tag != "O"]
     for i in places:
-        kind, inner, last = _traits(tags[i])
+        kind, inner, last = _TRAITS[tags[i]]
         if inner and i == end and kind == label:
             end += 1
         else:
@@ -98,7 +106,7 @@ def read_tags(
     if end > 0:
         entities.append(_new(Entity, (start, end, label)))
     if strict and (scheme == "BIOES" or (marked and scheme is None)):
-        return [entity for entity in entities if _traits(tags[entity.end - 1])[2]]
+        return [entity for entity in entities if _TRAITS[tags[entity.end - 1]][2]]
     return entities
 
 

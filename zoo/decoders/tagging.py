@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +40,7 @@ class Tagging:
         Raises:
             DataError: an entity's type is none of the types.
         """
-        rows = torch.zeros(mask.shape, dtype=torch.int64)
+        rows = np.zeros(mask.shape, dtype=np.int64)
         for row, (entities, length) in enumerate(zip(gold, mask.sum(1).tolist(), strict=True)):
             for entity in entities:
                 if entity.type not in self._types:
@@ -48,8 +49,8 @@ class Tagging:
                         f"{near(entity.type, self._types)}"
                     )
             tags = write_tags(entities, length, self.scheme)
-            rows[row, :length] = torch.tensor([self._index[tag] for tag in tags])
-        return rows.to(mask.device)
+            rows[row, :length] = [self._index[tag] for tag in tags]
+        return torch.from_numpy(rows).to(mask.device)
 
     def read(self, paths: Tensor) -> list[list[Entity]]:
         """The entities of tag numbers (B, N), -1 on padding, read leniently."""

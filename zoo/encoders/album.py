@@ -8,15 +8,12 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch.nn.utils.rnn import pad_sequence
 
-from zoo.encoders.pictures import place
+from zoo.encoders.pictures import collate_several, place_several, seen_by, unseen
 from zoo.errors import ConfigError
 from zoo.parts import ImageEncoder
 from zoo.registry import register
 from zoo.types import Inputs, Sample, View
-
-SEEN = "seen."
 
 
 @register("image_encoder", "album")
@@ -63,28 +60,13 @@ class Album(ImageEncoder):
         return sum(self.encoder.cost(sample, each) for each in row or ())
 
     def collate(self, rows: Sequence[list[Any] | None]) -> Inputs:
-        """The encoder's inputs for all pictures as ``seen.NAME``; ``sizes`` (P,), how many belong
-        to a post that has any; and ``present`` (B,)."""
-        there = [row for row in rows if row is not None]
-        seen = self.encoder.collate([each for row in there for each in row]) if there else {}
-        return {
-            **{f"{SEEN}{name}": value for name, value in seen.items()},
-            "sizes": torch.tensor([len(row) for row in there], dtype=torch.long),
-            "present": torch.tensor([row is not None for row in rows], dtype=torch.bool),
-        }
+        return collate_several(self.encoder, rows)
 
     def forward(self, inputs: Inputs) -> View:
         present, sizes = inputs["present"], inputs["sizes"].tolist()
         if not sizes:
-            nothing = torch.zeros(0, 1, self.width, device=present.device)
-            return place(nothing, nothing[:, 0], present)
-        view: View = self.encoder(
-            {name[len(SEEN) :]: inputs[name] for name in inputs if name.startswith(SEEN)}
-        )
+            return unseen(present, self.width)
+        view = seen_by(self.encoder, inputs)
         posts = zip(*(torch.split(each, sizes) for each in (view.regions, view.mask)), strict=True)
-        regions = [vectors[mask] for vectors, mask in posts]
-        counts = torch.tensor([len(each) for each in regions], device=present.device)
-        padded = pad_sequence(regions, batch_first=True)
-        mask = torch.arange(padded.shape[1], device=present.device) < counts.unsqueeze(1)
         pooled = torch.stack([each.mean(dim=0) for each in torch.split(view.pooled, sizes)])
-        return place(padded, pooled, present, mask)
+        return place_several([vectors[mask] for vectors, mask in posts], pooled, present)

@@ -11,9 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from zoo.encoders.pictures import place
+from zoo.encoders.pictures import collate_several, place_several, seen_by, unseen
 from zoo.errors import ConfigError, DataError
 from zoo.parts import ImageEncoder
 from zoo.registry import register
@@ -21,9 +20,6 @@ from zoo.types import Inputs, Picture, Sample, View
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom: shares of the picture's width and height."""
-
-
-SEEN = "seen."
 
 
 class Boxed(NamedTuple):
@@ -120,35 +116,27 @@ class Crops(ImageEncoder):
         return 0 if row is None else sum(self.encoder.cost(sample, each) for each in row.rows)
 
     def collate(self, rows: Sequence[Boxed | None]) -> Inputs:
-        """The encoder's inputs for all pictures and crops as ``seen.NAME``; ``sizes`` (P,), how
-        many belong to a picture; ``boxes`` (K, 5), the number of the picture before each box; and
-        ``present`` (B,)."""
-        there = [row for row in rows if row is not None]
-        boxes = [torch.nn.functional.pad(row.boxes, (1, 0), value=i) for i, row in enumerate(there)]
-        rows_seen = [each for row in there for each in row.rows]
-        seen = self.encoder.collate(rows_seen) if there else {}
+        """As :func:`collate_several`, for each picture and its crops; ``boxes`` (K, 5): the number
+        of the picture before each box."""
+        boxes = [
+            torch.nn.functional.pad(row.boxes, (1, 0), value=i)
+            for i, row in enumerate(row for row in rows if row is not None)
+        ]
         return {
-            **{f"{SEEN}{name}": value for name, value in seen.items()},
-            "sizes": torch.tensor([len(row.rows) for row in there], dtype=torch.long),
+            **collate_several(self.encoder, [None if row is None else row.rows for row in rows]),
             "boxes": torch.cat(boxes) if boxes else torch.zeros(0, 5),
-            "present": torch.tensor([row is not None for row in rows], dtype=torch.bool),
         }
 
     def forward(self, inputs: Inputs) -> View:
-        present = inputs["present"]
         if not len(inputs["sizes"]):
-            nothing = torch.zeros(0, 1, self.width, device=present.device)
-            return place(nothing, nothing[:, 0], present)
-        seen = {name[len(SEEN) :]: inputs[name] for name in inputs if name.startswith(SEEN)}
-        view: View = self.encoder(seen)
+            return unseen(inputs["present"], self.width)
+        view = seen_by(self.encoder, inputs)
         if self.source == "grid":
             parts = self._aligned(view, inputs["boxes"])
         else:
             parts = list(torch.split(view.pooled, inputs["sizes"].tolist()))
-        counts = torch.tensor([len(part) for part in parts], device=present.device)
-        regions = pad_sequence(parts, batch_first=True)
-        mask = torch.arange(regions.shape[1], device=present.device) < counts.unsqueeze(1)
-        return place(regions, regions[:, 0], present, mask)
+        whole = torch.stack([part[0] for part in parts])
+        return place_several(parts, whole, inputs["present"])
 
     def _aligned(self, view: View, boxes: Tensor) -> list[Tensor]:
         """Of each picture its pooled vector, and one vector a box."""

@@ -7,12 +7,15 @@ into place. A missing picture costs nothing and leaves an empty row, never a sub
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from zoo.parts import ImageEncoder
 from zoo.types import Inputs, Sample, View
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -98,6 +101,46 @@ def place(regions: Tensor, pooled: Tensor, present: Tensor, mask: Tensor | None 
     )
 
 
+SEEN = "seen."
+
+
+def collate_several(
+    encoder: ImageEncoder, rows: Sequence[Sequence[Any] | None]
+) -> dict[str, Tensor]:
+    """The batch of an encoder within, which sees several pictures a sample.
+
+    Args:
+        rows: what the encoder prepared of each picture of a sample; None where there is none.
+
+    Returns:
+        The encoder's inputs for all pictures as ``seen.NAME`` (:func:`seen_by`); ``sizes`` (P,),
+        how many belong to a sample that has any; ``present`` (B,) bool with P True entries.
+    """
+    there = [row for row in rows if row is not None]
+    seen = encoder.collate([each for row in there for each in row]) if there else {}
+    return {
+        **{f"{SEEN}{name}": value for name, value in seen.items()},
+        "sizes": torch.tensor([len(row) for row in there], dtype=torch.long),
+        "present": torch.tensor([row is not None for row in rows], dtype=torch.bool),
+    }
+
+
+def seen_by(encoder: ImageEncoder, inputs: Inputs) -> View:
+    """What an encoder sees in all pictures of a batch made by :func:`collate_several`."""
+    view: View = encoder(
+        {name[len(SEEN) :]: inputs[name] for name in inputs if name.startswith(SEEN)}
+    )
+    return view
+
+
+def place_several(regions: Sequence[Tensor], pooled: Tensor, present: Tensor) -> View:
+    """As :func:`place`, of pictures with regions of different number: P times (R_p, D)."""
+    counts = torch.tensor([len(each) for each in regions], device=present.device)
+    padded = pad_sequence(list(regions), batch_first=True)
+    mask = torch.arange(padded.shape[1], device=present.device) < counts.unsqueeze(1)
+    return place(padded, pooled, present, mask)
+
+
 def see(
     inputs: Inputs, regions: int, width: int, encode: Callable[[Tensor], tuple[Tensor, Tensor]]
 ) -> View:
@@ -109,5 +152,10 @@ def see(
     pixels: Tensor = inputs["pixels"]
     if len(pixels):
         return place(*encode(pixels), inputs["present"])
-    nothing = torch.zeros(0, regions, width, device=pixels.device)
-    return place(nothing, nothing[:, 0], inputs["present"])
+    return unseen(inputs["present"], width, regions)
+
+
+def unseen(present: Tensor, width: int, regions: int = 1) -> View:
+    """The view of a batch without any picture."""
+    nothing = torch.zeros(0, regions, width, device=present.device)
+    return place(nothing, nothing[:, 0], present)

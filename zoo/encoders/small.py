@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.encoders.pictures import collate_pictures, place, read_picture
+from zoo.encoders.pictures import collate_pictures, read_picture, see
 from zoo.errors import ConfigError
 from zoo.parts import ImageEncoder
 from zoo.registry import register
@@ -76,12 +76,11 @@ class SmallCNN(ImageEncoder):
         return collate_pictures(rows, (3, self.size, self.size))
 
     def forward(self, inputs: Inputs) -> View:
-        pixels = _scaled(inputs["pixels"])
-        if len(pixels):
-            regions = self.norm(self.stages(pixels).flatten(2).transpose(1, 2))
-        else:  # batch statistics of no picture do not exist
-            regions = pixels.new_zeros(0, self.regions, self.width)
-        return place(regions, regions.mean(dim=1), inputs["present"])
+        return see(inputs, self.regions, self.width, self._encode)
+
+    def _encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        regions = self.norm(self.stages(_scaled(pixels)).flatten(2).transpose(1, 2))
+        return regions, regions.mean(dim=1)
 
 
 @register("image_encoder", "small_vit")
@@ -157,13 +156,12 @@ class SmallViT(ImageEncoder):
         return collate_pictures(rows, (3, self.size, self.size))
 
     def forward(self, inputs: Inputs) -> View:
-        pixels = _scaled(inputs["pixels"])
-        if not len(pixels):  # as above
-            nothing = pixels.new_zeros(0, self.regions, self.width)
-            return place(nothing, nothing.mean(dim=1), inputs["present"])
-        patches = self.project(pixels).flatten(2).transpose(1, 2) + self.positions
+        return see(inputs, self.regions, self.width, self._encode)
+
+    def _encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        patches = self.project(_scaled(pixels)).flatten(2).transpose(1, 2) + self.positions
         states = torch.cat([self.first.expand(len(patches), -1, -1), patches], dim=1)
         for layer in self.layers:
             states = layer(states)
         states = self.norm(states)
-        return place(states, states[:, 0], inputs["present"])
+        return states, states[:, 0]

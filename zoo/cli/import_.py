@@ -18,7 +18,11 @@ PATH = click.Path(path_type=Path)
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @click.argument("out", type=PATH)
 @click.option("--from", "kind", type=click.Choice(list(FORMATS)), help="Default: found by looking.")
-@click.option("--split", help="Shares of train, dev and test, as 80/10/10; or 80/20 without test.")
+@click.option(
+    "--split",
+    help="Shares of train, dev and test (default: what the files' names say, else 80/10/10); "
+    "80/20: without test.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the shuffle that splits.")
 @click.option("--images", type=PATH, help="The folder of the pictures.")
 @click.option("--tag-names", help="What numbers in `ner_tags` stand for: O,B-PER,I-PER,…")
@@ -36,7 +40,12 @@ PATH = click.Path(path_type=Path)
     show_default=True,
     help="What becomes of entities that cut a word.",
 )
-@click.option("--by", type=click.Choice(["document", "line"]), help="What a sentence is.")
+@click.option(
+    "--by",
+    type=click.Choice(["document", "line"]),
+    help="Whether a document or each of its lines is a sentence (default: line for brat, else "
+    "document).",
+)
 @QUIET
 @JSON
 def command(

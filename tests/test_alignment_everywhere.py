@@ -59,6 +59,17 @@ def test_the_table_is_whole(base: str) -> None:
     assert sorted(told) == sorted(["base", *ALIGNMENTS])
 
 
+def test_an_arm_is_the_same_alignment_under_every_base() -> None:
+    """Nothing of a base's own aligner is left in it."""
+    found: dict[str, set[str]] = {}
+    for plan in STUDY.arms:
+        assert plan.arm is not None
+        for name in set(plan.arm.name.split(" = ")) - {"base"}:
+            said = [part.resolved() for part in plan.system.aligner]
+            found.setdefault(name, set()).add(repr(said))
+    assert {name: len(each) for name, each in found.items()} == dict.fromkeys(ALIGNMENTS, 1)
+
+
 @pytest.mark.parametrize("base", BASES)
 def test_each_alignment_takes_a_step(base: str, tmp_path: Path) -> None:
     samples = list(make_samples())[:4]

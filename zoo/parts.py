@@ -169,6 +169,9 @@ class ImageEncoder(Encoder):
     sees: ClassVar[Literal["picture", "caption"]] = "picture"
     regions: int | None = None
     """R where it is the same for every picture."""
+    grid: ClassVar[bool] = False
+    """Whether the regions are the cells of one square grid, row by row; a class token may stand
+    before them."""
 
     def cost(self, sample: Sample, row: Any) -> int:
         """One token a region; nothing where there is no picture."""

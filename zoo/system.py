@@ -80,6 +80,7 @@ class System(nn.Module):
         met = _Met()
         # encoder: the words and the picture become vectors
         text, views = encoded or self.encode(batch)
+        seen = views
         met.add("text", text, *views.values())
 
         # aligner: adds losses and may change what flows on; the decoder keeps the text as it was
@@ -105,7 +106,7 @@ class System(nn.Module):
             met.add_losses(self.decoder.loss(units, text, batch.gold))
 
         # objective: may run all this again on changed inputs
-        output = Output(units, text, met.losses, met.attention)
+        output = Output(units, text, met.losses, met.attention, seen)
         if train and self.objective is not None:
             met.add_losses(self.objective(self, batch, output))
         return output

@@ -385,12 +385,13 @@ class Units:
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a system returns for a batch: the units to classify, the text-only states beside them,
-    and the losses and published attention maps of all parts."""
+    the losses and published attention maps of all parts, and the views that the encoders made."""
 
     units: Units
     text: Text
     losses: Mapping[str, Tensor] = field(default_factory=dict)
     attention: Mapping[str, Tensor] = field(default_factory=dict)
+    views: Views = field(default_factory=dict)
 
 
 Level = Literal["sentence", "token", "span", "region"]

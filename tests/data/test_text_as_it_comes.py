@@ -289,6 +289,23 @@ def test_a_split_without_entities_is_a_note(tmp_path):
     ]
 
 
+def test_a_caption_of_many_pictures_is_a_note(tmp_path):
+    """It says what no picture shows: the captioner's answer to pictures that could not be read."""
+    posts = "".join(f"IMGID:{i}\n{ROWS}\n" for i in range(40))
+    captions = [f"{i}.jpg :{'the sky' if i < 10 else f'a house, {i}'}" for i in range(40)]
+    (tmp_path / "captions.txt").write_text("\n".join(captions))
+    splits = read(tmp_path, posts, captions="captions.txt")
+    train = len(splits["train"])
+    own = sum(sample.caption == "the sky" for sample in splits["train"])
+    (note,) = [each for each in notes(splits) if "is the caption of" in each]
+    assert note.startswith(f"`the sky` is the caption of {own} of {train} pictures of train")
+    assert note in check(splits)
+    captions[0] = "0.jpg :a tree"
+    (tmp_path / "captions.txt").write_text("\n".join(captions))
+    splits = read(tmp_path, posts, captions="captions.txt")
+    assert not [each for each in notes(splits) if "is the caption of" in each], "nine are few"
+
+
 def test_a_type_only_in_test_is_a_note(tmp_path):
     splits = read(tmp_path, OTHER)
     (tmp_path / "test.txt").write_text(ROWS)

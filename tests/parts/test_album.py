@@ -13,6 +13,7 @@ from PIL import Image
 from zoo.data.fingerprint import fingerprint
 from zoo.data.jsonl import Jsonl, write_jsonl
 from zoo.encoders.album import Album
+from zoo.encoders.crops import Crops
 from zoo.encoders.small import SmallCNN
 from zoo.errors import ConfigError
 from zoo.types import Picture, Sample
@@ -83,3 +84,18 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     before = fingerprint(splits)
     (tmp_path / "images" / "blue.png").write_bytes(RED.read())
     assert fingerprint(Jsonl(tmp_path, path=".", images="images").read()) != before
+
+
+def test_boxes_are_those_of_the_first_picture(encoder: SmallCNN) -> None:
+    boxes = {"boxes": json.dumps([[0, 0, 20, 20]])}
+    post = Sample("1", ("a",), picture=RED, more_pictures=(GREEN,), extra=boxes)
+    album = Album(encoder=Crops(encoder=encoder))
+    first, second = album.prepare(post)
+    assert [len(first.rows), len(second.rows)] == [2, 1]
+
+
+def test_crops_of_a_post_are_those_of_its_first_picture(encoder: SmallCNN) -> None:
+    boxes = {"boxes": json.dumps([[0, 0, 20, 20]])}
+    post = Sample("1", ("a",), picture=RED, more_pictures=(GREEN,), extra=boxes)
+    whole, crop = Crops(encoder=Album(encoder=encoder)).prepare(post).rows
+    assert [len(whole), len(crop)] == [1, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,22 @@ def test_regions_diverge_from_the_sentence(prior: str, over: str) -> None:
         )
         expected.append(each.max() if over == "max" else each.mean())
     torch.testing.assert_close(losses["kl.grid"], torch.stack(expected).mean())
+
+
+def test_a_picture_counts_once_however_many_regions_it_has() -> None:
+    mask = PICTURES["grid"].mask.clone()
+    mask[ROWS[0], 1:] = False
+    view = replace(PICTURES["grid"], mask=mask)
+    aligner = bottleneck(level="region", over="mean", prior="standard")
+    found = aligner(TEXT, {"grid": view}, GOLD).losses["kl.grid"]
+    net, standard = aligner.bottlenecks["grid"], Normal(torch.zeros(WIDTH), torch.ones(WIDTH))
+    each = [
+        kl_divergence(Normal(*net.image(net.project(view.regions[row][mask[row]]))), standard)
+        .sum(-1)
+        .mean()
+        for row in ROWS
+    ]
+    torch.testing.assert_close(found, torch.stack(each).mean())
 
 
 def test_what_flows_on_at_level_region() -> None:

@@ -73,6 +73,16 @@ def test_the_second_view_is_the_sentence_without_its_caption(
     torch.testing.assert_close(output.losses["alone"], system.total(alone), atol=1e-5, rtol=1e-4)
 
 
+def test_pictures_are_encoded_once(samples: list[Sample], tmp_path: Path) -> None:
+    """What batch normalisation counts would otherwise move twice a step."""
+    views = "{grid: {part: small_cnn}}"
+    system = assemble(samples, tmp_path, f"views={views}", "fuser={part: cross_attention}").train()
+    system(Collator(system)(samples))
+    counts = [value for name, value in system.named_buffers() if "num_batches" in name]
+    assert counts
+    assert all(count == 1 for count in counts)
+
+
 def test_equal_views_do_not_differ(samples: list[Sample], tmp_path: Path) -> None:
     """Without captions both views are the same sentence."""
     system = without_dropout(assemble(samples, tmp_path))

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from torch import Tensor, nn
 
 from tests.pictures import SAMPLES, picture
 from zoo.encoders.caption import Caption
+from zoo.encoders.contextual import Contextual
 from zoo.encoders.features import Features
 from zoo.encoders.frozen import Frozen, FrozenText
 from zoo.encoders.keys import code, fingerprint
 from zoo.encoders.pretrained import Pretrained
-from zoo.encoders.small import SmallCNN
+from zoo.encoders.small import SmallCNN, SmallViT
 from zoo.encoders.transformer import Transformer
 from zoo.errors import RunError
 from zoo.types import Sample, View
@@ -380,6 +382,39 @@ def test_the_key_holds_weights_settings_and_picture(small: SmallCNN, tmp_path: P
     assert fingerprint(small) != before
     assert not torch.equal(read(frozen, SAMPLES).regions, first)
     assert len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "changed"),
+    [
+        (SmallCNN, {"width": 32}),
+        (SmallCNN, {"layers": 2}),
+        (SmallViT, {"heads": 2}),
+        (SmallViT, {"layers": 1}),
+        (SmallViT, {"patch": 12}),
+        (partial(Transformer, Counter()), {"scratch": {"heads": 2}}),
+        (partial(Transformer, Counter()), {"scratch": {"layers": 1}}),
+        (partial(Transformer, Counter()), {"scratch": {}, "sentence": "mean"}),
+    ],
+)
+def test_the_key_holds_every_setting(make: Any, changed: dict[str, Any]) -> None:
+    """Also those that neither a shape nor a name shows, as the number of heads."""
+    keys = set()
+    plain = {"scratch": {}} if "scratch" in changed else {}
+    for settings in (plain, changed):
+        torch.manual_seed(0)
+        keys.add(fingerprint(make(**settings)))
+    assert len(keys) == 2
+
+
+def test_the_key_holds_the_heads_of_a_part_inside() -> None:
+    def made(heads: int) -> str:
+        torch.manual_seed(0)
+        inner = Transformer(Counter(), scratch={"width": 16, "heads": 2})
+        return fingerprint(Contextual(encoder=inner, heads=heads))
+
+    assert made(2) != made(4)
+    assert made(2) == made(2)
 
 
 def test_the_key_holds_the_structure_of_a_model(text: Transformer) -> None:

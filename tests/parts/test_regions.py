@@ -153,6 +153,12 @@ def test_an_encoder_without_a_grid(small: SmallCNN) -> None:
     inner = Crops(encoder=small)
     with pytest.raises(ConfigError, match="has no grid"):
         Crops(encoder=inner, source="grid")
+    stages = Pyramid(network="resnet18", weights=None, size=64, stages=4, cells=2)
+    assert stages.regions == 16, "as many as a grid of four rows has, but no grid"
+    with pytest.raises(ConfigError, match="Pyramid has no grid"):
+        Crops(encoder=stages, source="grid")
+    with pytest.raises(ConfigError, match="Pyramid has no grid"):
+        Crops(encoder=Frozen(stages, Path()), source="grid")
     assert Crops.sees_of({"boxes": "objects"}) == ("picture", "objects")
 
 

@@ -108,3 +108,12 @@ def test_vit_refuses_what_does_not_divide() -> None:
         SmallViT(patch=9)
     with pytest.raises(ConfigError, match="`heads: 5` does not divide `width: 64`"):
         SmallViT(heads=5)
+
+
+def test_cnn_refuses_a_grid_of_one_region() -> None:
+    """A batch with one picture would end in training: one value has no statistics."""
+    with pytest.raises(ConfigError, match="6 layers leave one region of 36 x 36 pixels"):
+        SmallCNN(layers=6)
+    lone = [SmallCNN(layers=5).train(), SmallViT(patch=36).train()]
+    for encoder in lone:
+        assert encoder(encoder.collate([encoder.prepare(sample("a"))])).regions.isfinite().all()

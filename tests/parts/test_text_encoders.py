@@ -167,7 +167,7 @@ def test_word_vectors_are_those_of_the_first_sub_word(bert: str) -> None:
 
 def test_byte_level_words_get_a_space_before_them(roberta: str) -> None:
     encoder = Pretrained(roberta, "first")
-    (window,), places, _ = encoder.prepare(Sample("x", ("par", "par")))
+    (window,), places, *_ = encoder.prepare(Sample("x", ("par", "par")))
     tokens = encoder.tokenizer.convert_ids_to_tokens(window)
     assert tokens == ["<s>", "Ġpar", "Ġpar", "</s>"]
     assert places == [(0, 1, 1), (0, 2, 1)]
@@ -212,6 +212,22 @@ def test_windows_at_the_limit(bert: str) -> None:
     assert text.mask.sum(1).tolist() == [10, 11]
     # The first words are read in the first window, exactly as if nothing came behind it.
     torch.testing.assert_close(text.tokens[0, :5], text.tokens[1, :5], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_the_mean_counts_a_piece_once_however_many_windows_read_it(bert: str) -> None:
+    encoder = Pretrained(bert, "mean").eval()
+    short, long = Sample("short", ("in", "paris")), Sample("long", ("in", "paris") * 12)
+    rows = [encoder.prepare(short), encoder.prepare(long)]
+    inputs = encoder.collate(rows)
+    assert len(rows[1].windows) > 2
+    states, pooled = encoder.states(inputs)
+    ones = encoder.text(torch.ones_like(states), pooled, inputs)
+    torch.testing.assert_close(ones.sentence, torch.ones_like(ones.sentence))
+    total = sum(map(sum, rows[1].shares))
+    assert total == pytest.approx(len(rows[1].words) + 2), "every piece once, and [CLS] and [SEP]"
+    alone = read(encoder, [short]).sentence
+    torch.testing.assert_close(read(encoder, [short, long]).sentence[:1], alone)
 
 
 def test_a_word_longer_than_a_window_keeps_its_first_pieces(bert: str) -> None:

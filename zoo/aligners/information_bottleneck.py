@@ -178,8 +178,12 @@ class InformationBottleneck(Aligner):
             if self.prior == "standard":
                 own = Gaussian(torch.zeros_like(own.mean), torch.ones_like(own.deviation))
             divergence = kl_divergence(posterior, own)
-            if self.level == "region" and self.over == "max":
-                divergence = divergence.masked_fill(~parts, 0).amax(dim=1, keepdim=True)
+            if self.level == "region":  # of each picture first: some have more regions than others
+                divergence = divergence.masked_fill(~parts, 0)
+                if self.over == "max":
+                    divergence = divergence.amax(dim=1, keepdim=True)
+                else:
+                    divergence = divergence.sum(1, keepdim=True) / parts.sum(1, keepdim=True)
                 parts = there
             losses[f"kl.{name}"] = _total(divergence, parts)
             losses[f"mutual_information.{name}"] = drawn.new_zeros(())

@@ -13,6 +13,8 @@ from zoo.errors import shown
 from zoo.types import Sample, Splits
 
 CONTROL = re.compile("[\x00-\x1f\x7f]")
+MANY, COMMON = 10, 0.01
+"""A caption of so many pictures, and of such a share of them, is remarkable."""
 
 
 def check(splits: Splits) -> list[str]:
@@ -42,6 +44,7 @@ def findings(splits: Splits) -> list[Finding]:
         *getattr(splits, "findings", ()),
         *_unseen_types(splits),
         *_without_entities(splits),
+        *_common_captions(splits),
     ]
 
 
@@ -147,6 +150,26 @@ def _without_entities(splits: Splits) -> Iterator[Finding]:
         samples = splits.get(split)
         if samples and not any(sample.entities for sample in samples):
             yield Finding(f"{split}: no sentence has an entity, so {consequence}", note=True)
+
+
+def _common_captions(splits: Splits) -> Iterator[Finding]:
+    """A caption that many pictures share was hardly made from each of them."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for split, samples in splits.items():
+        pictures: defaultdict[str, set[str]] = defaultdict(set)
+        for sample in samples:
+            if sample.caption:
+                pictures[sample.caption].add(sample.picture.name if sample.picture else sample.id)
+        total = sum(map(len, pictures.values()))
+        for caption, names in pictures.items():
+            if len(names) >= max(MANY, total * COMMON):
+                places[caption].append(f"{len(names)} of {total} pictures of {split}")
+    for caption, counts in places.items():
+        yield Finding(
+            f"`{shown(caption)}` is the caption of {', '.join(counts)}; it may stand for pictures "
+            "that could not be read, and systems that read captions take it for what is seen",
+            note=True,
+        )
 
 
 def _types_by_case(splits: Splits) -> Iterator[str]:

@@ -22,6 +22,7 @@ class Album(ImageEncoder):
 
     Regions (B, R, width), R the most that the pictures of a post in the batch have together; pooled
     (B, width): the mean over the pictures. A post with one picture gets what the encoder gives.
+    What an encoder reads of a sample beside a picture, as boxes in it, belongs to the first one.
 
     Args:
         encoder: what sees; it may be frozen, and its features are then kept a picture.
@@ -50,10 +51,12 @@ class Album(ImageEncoder):
     def prepare(self, sample: Sample) -> list[Any] | None:
         if sample.picture is None:
             return None
-        pictures = (sample.picture, *sample.more_pictures)[: self.most]
+        first = replace(sample, more_pictures=())
+        bare = replace(first, caption=None, extra={})  # boxes, for one, are those of the first
+        others = sample.more_pictures[: self.most - 1]
         return [
-            self.encoder.prepare(replace(sample, picture=each, more_pictures=()))
-            for each in pictures
+            self.encoder.prepare(each)
+            for each in (first, *(replace(bare, picture=picture) for picture in others))
         ]
 
     def cost(self, sample: Sample, row: list[Any] | None) -> int:

@@ -184,6 +184,7 @@ class CNN(ImageEncoder):
     """
 
     example: ClassVar[dict[str, Any]] = {"network": "squeezenet1_1", "weights": None, "size": 64}
+    grid = True
 
     def __init__(
         self,

@@ -77,7 +77,7 @@ class Crops(ImageEncoder):
         self.side = self.before = 0
         if source == "grid":
             inner: Any = getattr(encoder, "encoder", encoder)  # of a frozen one
-            if not hasattr(inner, "size") or encoder.regions is None:
+            if not inner.grid or not hasattr(inner, "size") or encoder.regions is None:
                 raise ConfigError(
                     f"crops: {type(inner).__name__} has no grid; set source to `crops`"
                 )
@@ -103,12 +103,13 @@ class Crops(ImageEncoder):
         if sample.picture is None:
             return None
         boxes = self._read(sample)
-        rows = [self.encoder.prepare(sample)]
+        first = replace(sample, more_pictures=())  # the boxes are of the first
+        rows = [self.encoder.prepare(first)]
         if self.source == "grid":
             return Boxed(rows, self._on_grid(sample.picture, boxes))
         for number, box in enumerate(boxes):
             cut = _crop(sample.picture, box, number)
-            rows.append(self.encoder.prepare(replace(sample, picture=cut)))
+            rows.append(self.encoder.prepare(replace(first, picture=cut)))
         return Boxed(rows, torch.zeros(0, 4))
 
     def cost(self, sample: Sample, row: Boxed | None) -> int:

@@ -43,6 +43,13 @@ def fingerprint(encoder: Encoder, *others: type) -> str:
                 if key != "training" and isinstance(value, str | int | float | tuple | None)
             }
             digest.update(f"{name}{settings}".encode())
+        else:  # what a library's module does not show, as the number of its heads
+            numbers = {
+                key: value
+                for key, value in sorted(vars(module).items())
+                if key != "training" and key[0] != "_" and isinstance(value, int | float)
+            }
+            digest.update(f"{name}{numbers}".encode())
         config: Any = getattr(module, "config", None)
         if hasattr(config, "to_dict"):
             digest.update(f"{name}{_structure(config.to_dict())}".encode())

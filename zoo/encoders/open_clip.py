@@ -222,6 +222,7 @@ class OpenCLIP(ImageEncoder):
     """
 
     example: ClassVar[dict[str, Any]] = {"model": "ViT-S-32"}
+    grid = True
 
     def __init__(
         self,

@@ -33,11 +33,13 @@ class Pieces(NamedTuple):
     ``words`` has, a word, the window that its vectors are taken from, the place of its first
     sub-word there (counting special tokens) and how many it has from there on. ``own`` is how many
     pieces of the window are the sentence's (with its special pieces) where context stands behind.
+    ``shares`` says, for each piece of several windows, by how many windows it is read: 1 / n.
     """
 
     windows: list[list[int]]
     words: list[tuple[int, int, int]]
     own: int | None = None
+    shares: tuple[list[float], ...] = ()
 
 
 def cut_windows(words: Sequence[Sequence[int]], limit: int) -> tuple[list[slice], list[int]]:
@@ -151,8 +153,24 @@ class Pretrained(TextEncoder):
             lead = lead if lead < len(pieces) else 0
             places.append((window, start + lead - slices[window].start, len(pieces) - lead))
             start += len(pieces)
-        made = Pieces([prefix + flat[s] + suffix for s in slices], places)
+        made = Pieces(
+            [prefix + flat[s] + suffix for s in slices], places, shares=self._shares(slices)
+        )
         return self._with_context(made, sample) if self.context_fields else made
+
+    def _shares(self, slices: Sequence[slice]) -> tuple[list[float], ...]:
+        """Of each window the shares of its pieces, so that a piece of several counts once."""
+        if len(slices) == 1:
+            return ()
+        times = [0] * slices[-1].stop
+        for each in slices:
+            for place in range(each.start, each.stop):
+                times[place] += 1
+        special = 1 / len(slices)
+        before, after = (len(each) for each in (self.splitter.prefix, self.splitter.suffix))
+        return tuple(
+            [special] * before + [1 / n for n in times[each]] + [special] * after for each in slices
+        )
 
     def _with_context(self, alone: Pieces, sample: Sample) -> Pieces:
         """The sentence with the context behind it: whole fields, then a cut one, as room allows."""
@@ -195,7 +213,8 @@ class Pretrained(TextEncoder):
             (W·L) states; ``pieces`` (B, N), 0 on padding; ``mask`` (B, N); ``owner`` (W,), the
             sentence of each window; ``first`` (B,), each sentence's first window; ``summary`` (B,),
             the place of the piece in it that stands for the sentence. With ``context`` also
-            ``context`` (W, L), True on the pieces behind the sentence.
+            ``context`` (W, L), True on the pieces behind the sentence; where a sentence has several
+            windows, ``shares`` (W, L), by which its pieces count in a mean.
         """
         windows = [window for row in rows for window in row.windows]
         pad = self.splitter.pad
@@ -217,6 +236,9 @@ class Pretrained(TextEncoder):
             own = [row.own or len(window) for row in rows for window in row.windows]
             ends, place = torch.tensor([own, list(map(len, windows))]), torch.arange(length)
             behind["context"] = (place >= ends[0, :, None]) & (place < ends[1, :, None])
+        if any(row.shares for row in rows):
+            shares = [each for row in rows for each in row.shares or ([1.0] * length,)]
+            behind["shares"] = torch.tensor([s + [0.0] * (length - len(s)) for s in shares])
         return {
             **behind,
             "input_ids": torch.tensor([w + [pad] * (length - len(w)) for w in windows]),
@@ -257,6 +279,7 @@ class Pretrained(TextEncoder):
             **{name: value for name, value in inputs.items() if name != "context"},
             "input_ids": torch.where(real > 0, inputs["input_ids"], self.splitter.pad)[:, :after],
             "attention_mask": real[:, :after],
+            **({"shares": inputs["shares"][:, :after]} if "shares" in inputs else {}),
             "starts": window * after + place,
         }
 
@@ -289,6 +312,8 @@ class Pretrained(TextEncoder):
         own = inputs["attention_mask"]
         if "context" in inputs:
             own = own * ~inputs["context"]
+        if "shares" in inputs:
+            own = own * inputs["shares"]
         real: Tensor = own.unsqueeze(-1).to(states.dtype)
         batch, owner = first.shape[0], inputs["owner"]
         sums = states.new_zeros(batch, self.width).index_add(0, owner, (states * real).sum(1))

@@ -42,9 +42,13 @@ class SmallCNN(ImageEncoder):
         width: of a region.
         layers: convolutions, each of which halves height and width.
         size: to which pictures are resized, in pixels.
+
+    Raises:
+        ConfigError: only one region is left.
     """
 
     regions: int
+    grid = True
 
     def __init__(
         self,
@@ -56,6 +60,11 @@ class SmallCNN(ImageEncoder):
         super().__init__()
         self.width, self.size = width, size
         self.regions = (-(-size // 2**layers)) ** 2
+        if self.regions == 1:  # of a batch with one picture there would be no batch statistics
+            raise ConfigError(
+                f"small_cnn: {layers} layers leave one region of {size} x {size} pixels; take "
+                "fewer `layers` or a larger `size`"
+            )
         channels = [3, *(max(8, width >> (layers - 1 - i)) for i in range(layers - 1)), width]
         self.stages = nn.Sequential(
             *(
@@ -108,6 +117,7 @@ class SmallViT(ImageEncoder):
     """
 
     regions: int
+    grid = True
 
     def __init__(
         self,

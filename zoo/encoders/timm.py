@@ -182,6 +182,7 @@ class Timm(ImageEncoder):
     """
 
     example: ClassVar[dict[str, Any]] = {"model": "test_efficientnet", "weights": False, "size": 64}
+    grid = True
 
     def __init__(
         self,

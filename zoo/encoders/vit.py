@@ -215,6 +215,7 @@ class ViT(ImageEncoder):
     """
 
     example: ClassVar[dict[str, Any]] = {"model": "openai/clip-vit-base-patch32"}
+    grid = True
 
     def __init__(
         self,

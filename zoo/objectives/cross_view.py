@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -20,8 +19,8 @@ class CrossView(Objective):
 
     Cites: wang-etal-2022-ita, wang-etal-2022-named
 
-    The system runs once more, on the sentence without its context. With log p_c and log p_a the
-    decoder's log-marginals of each unit in both views::
+    The system runs once more, on the sentence without its context; pictures are not encoded again.
+    With log p_c and log p_a the decoder's log-marginals of each unit in both views::
 
         teacher = softmax(log p_c / T)      without gradient
         student = softmax(log p_a / T)
@@ -45,8 +44,8 @@ class CrossView(Objective):
     def forward(self, system: Assembly, batch: Batch, output: Output) -> Mapping[str, Tensor]:
         encoder = system.text
         assert isinstance(encoder, TextEncoder), "checked when the registry is read"
-        inputs = {**batch.inputs, "text": encoder.alone(batch.inputs["text"])}
-        alone = system(replace(batch, inputs=inputs), train=False)
+        text = encoder(encoder.alone(batch.inputs["text"]))
+        alone = system(batch, train=False, encoded=(text, output.views))
         teacher = self._softened(system, output).detach()
         student = self._softened(system, alone)
         difference = (teacher.exp() * (teacher - student)).sum(-1) * output.units.mask

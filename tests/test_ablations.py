@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from zoo.cli.ablate_ import _merged, by_arm
 from zoo.config.ablations import set_out
 from zoo.config.config import Config
 from zoo.config.read import read
-from zoo.config.specs import Plan
+from zoo.config.specs import Comparison, Plan
 from zoo.errors import ConfigError
+from zoo.runs.datasets import load_datasets
+from zoo.runs.job import make_jobs
 from zoo.yaml import Node
 
 
@@ -273,7 +277,7 @@ def test_command_line_overrides_come_first(registry: Path) -> None:
     _, slow = config.ablations["study"].plans()
     assert slow.seed == 7
     assert (slow.recipe.epochs, slow.recipe.batch_size) == (2, 2)
-    assert slow.overrides == (*overrides, "recipes.quick.epochs=2")
+    assert slow.overrides == (overrides[1], "recipes.quick.epochs=2"), "seeds change no run"
     changed = studied(path, ["ablations.study.arms={slow: {recipe.epochs: 5}}"])
     assert changed.ablations["study"].plans()[1].recipe.epochs == 5
 
@@ -498,3 +502,77 @@ def test_controls_where_there_are_none(registry: Path) -> None:
 def test_the_names_of_controls_are_taken(registry: Path) -> None:
     (told,) = problems(registry, "base: seeing\ncontrols: true\narms: {text only: {views: null}}")
     assert "can't be called `text only`" in told
+
+
+@pytest.mark.parametrize("across", ["aligner: [null, {part: contrastive}]", "fuser.heads: [1, 2]"])
+def test_controls_are_those_of_the_base_at_each_point(registry: Path, across: str) -> None:
+    found = comparisons(registry, f"base: seeing\ncontrols: true\nacross: {{{across}}}")
+    assert len(found) == 2
+    for plans in found.values():
+        named = {each: plan for name, plan in plans.items() for each in name.split(" = ")}
+        assert named["text only"].system.text_only
+        attention = named["plain attention"].system
+        assert (attention.aligner, attention.objective) == ((), None)
+        base = next(iter(plans.values())).system
+        assert named["random vectors"].system.views.keys() == base.views.keys()
+
+
+def test_controls_of_another_system_at_a_point(registry: Path) -> None:
+    text = registry.read_text().replace(
+        "recipes:",
+        "  other:\n    extends: seeing\n    views: {grid: null, eye: {part: small_cnn}}\nrecipes:",
+    )
+    registry.write_text(text)
+    found = comparisons(registry, "base: seeing\ncontrols: true\nacross: {system: [seeing, other]}")
+    _, other = found.values()
+    assert set(other["random vectors"].system.views) == {"eye"}
+
+
+def test_context_inside_of_an_encoder_goes_with_the_text_only_control(registry: Path) -> None:
+    inner = "{part: transformer, scratch: {width: 16, heads: 2}, context: caption}"
+    found = arms(
+        registry,
+        "base: seeing\ncontrols: true\nacross: {text: [{part: contextual, heads: 2, "
+        f"encoder: {inner}}}]}}",
+    )
+    assert found["text only"].system.text_only
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        ("recipe.weight_decay", ["`recipe.weight_decay` can't be left out", "its default 0.01"]),
+        ("decoder.dropout", ["`decoder.dropout` can't be left out"]),
+        ("recipe.warmup", ["`recipe.warmup` can't be left out"]),
+    ],
+)
+def test_what_a_null_would_leave_at_its_default(
+    registry: Path, gone: str, words: list[str]
+) -> None:
+    (problem,) = problems(registry, f"base: seeing\nleave_one_out: [{gone}]")
+    assert all(word in problem for word in words), problem
+
+
+def test_what_can_be_left_out(registry: Path) -> None:
+    found = arms(registry, "base: seeing\nleave_one_out: [fuser, views, recipe.clip]")
+    assert found["without recipe.clip"].recipe.clip is None
+
+
+def test_arms_that_are_the_same_runs(registry: Path) -> None:
+    """By their ids, which no default and no precision of this machine enters."""
+    arms = {
+        name: [SimpleNamespace(variant=v)] for name, v in (("base", "1"), ("a", "1"), ("b", "2"))
+    }
+    comparison = Comparison("study", "plain", "mini", "")
+    assert list(_merged(comparison, arms)) == ["base = a", "b"]
+    arms["c"] = [SimpleNamespace(variant="2")]
+    with pytest.raises(ConfigError, match="the arms `b` and `c` are the same under plain"):
+        _merged(comparison, arms)
+    study = read(
+        with_ablation(
+            registry, "base: plain\narms: {one: {loss_weights: {crf: 1}}, two: {recipe.epochs: 2}}"
+        )
+    ).ablations["study"]
+    jobs = make_jobs(study.plans(), load_datasets(study.plans(), registry.parent))
+    ((found),) = by_arm(jobs).values()
+    assert list(found) == ["base = one", "two"]

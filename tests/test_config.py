@@ -52,6 +52,8 @@ def test_a_weight_whose_loss_is_gone_makes_no_other_system() -> None:
         ("smner", "loss_weights={kl.gird: 2}", ["`kl.gird`", "`kl.grid`"]),
         ("bert-crf", "loss_weights={crf.grid: 2}", ["no part lists a loss `crf.grid`"]),
         ("bert-crf", "loss_weights={crv: 2}", ["`crv`", "`crf`"]),
+        ("maf", "loss_weights={match.grid: 2}", ["no part lists a loss `match.grid`"]),
+        ("mmib", "loss_weights={kl_text.grid: 2}", ["no part lists a loss `kl_text.grid`"]),
     ],
 )
 def test_a_weight_that_would_do_nothing_is_a_mistake(name: str, change: str, words: list) -> None:
@@ -65,3 +67,41 @@ def test_another_part_starts_afresh() -> None:
     changed = spec("smner", "decoder.part=crf", "fuser.level=token")
     assert changed.decoder.name == "crf"
     assert "max_width" not in changed.decoder.settings
+
+
+@pytest.mark.parametrize(
+    ("rates", "words"),
+    [
+        ('{"*": 1e-3, "text.body.*": 1e-5}', ["text.body.*", "`*` stands before it"]),
+        ('{"text.*": 1e-3, "text.body.*": 1e-5, "*": 1}', ["`text.*` stands before it"]),
+        ('{"*.bias": 1, "text.*.bias": 1e-5, "*": 1}', ["`*.bias` stands before it"]),
+    ],
+)
+def test_a_rate_that_no_parameter_can_get(rates: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(REGISTRY, [f"recipes.tiny.learning_rates={rates}"])
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+@pytest.mark.parametrize(
+    "rates", ['{"a?": 1, "a*": 1}', '{"text.*": 1, "*": 2}', '{"*a": 1, "a*": 2}']
+)
+def test_rates_that_some_parameter_can_get(rates: str) -> None:
+    read(REGISTRY, [f"recipes.tiny.learning_rates={rates}"])
+
+
+def test_overrides_are_told_with_the_runs_that_they_change() -> None:
+    changes = ["systems.smner.aligner=null", "recipes.tiny.epochs=2", "suites.mini.seeds=[7]",
+               "backbones.minilm.bilstm.state=8", "systems.2m-ner.decoder.scheme=BIO"]  # fmt: skip
+    config = read(REGISTRY, changes)
+    told = {
+        plan.system.name: plan.overrides
+        for plan in config.plan("mini", ["bert-crf", "smner", "2m-ner"], ["mini"], [1])
+    }
+    assert told == {
+        "bert-crf": ("recipes.tiny.epochs=2",),
+        "smner": ("systems.smner.aligner=null", "recipes.tiny.epochs=2"),
+        "2m-ner": ("recipes.tiny.epochs=2", "systems.2m-ner.decoder.scheme=BIO"),
+    }
+    wide = read(REGISTRY, ["systems.smner.aligner=null"]).plan("mini", ["smner-wide"])
+    assert wide[0].overrides == ("systems.smner.aligner=null",), "it extends what was changed"

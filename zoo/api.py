@@ -53,6 +53,7 @@ class Comparison:
         p_runs: of the test between these very runs, which speaks of the trained models alone; None
             where no seed is common to both.
         sentences, gold: of the test split.
+        remarks: what beside the systems differs, or was left out; empty where there is nothing.
     """
 
     a: str
@@ -66,6 +67,7 @@ class Comparison:
     p: float | None = None
     p_runs: float | None = None
     why_not: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def load(
@@ -164,6 +166,7 @@ def run(
     from zoo.config.config import shipped_file
     from zoo.config.read import read as read_registry
     from zoo.engines import engine
+    from zoo.results.overlaps import write_posts
     from zoo.results.store import Store
     from zoo.runs.datasets import check_pictures, load_datasets
     from zoo.runs.job import make_jobs, pending
@@ -189,6 +192,8 @@ def run(
     store.clean()
     todo = pending(planned, store, rerun)
     report = _Silent()
+    for each in {job.data.fingerprint: job.data for job in planned}.values():
+        write_posts(store.root, each.fingerprint, each.splits)
     if todo:
         check_pictures({id(job.data): job.data for job in todo}.values())
         check(todo)
@@ -298,6 +303,7 @@ def compare(
         found.get("p"),
         runs["p"] if runs else None,
         found.get("why_not"),
+        tuple(found["remarks"]),
     )
 
 

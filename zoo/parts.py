@@ -17,7 +17,8 @@ A keyword-only argument annotated with one of these base classes takes a nested 
 (``encoder: {part: transformer, …}``) and receives it built.
 
 Trained parts are ``nn.Module``s. Every class that adds losses names them in ``loss_names``; a loss
-of its own for each view is named ``<name>.<view>``. No two parts of a system may have a loss of the
+of its own for each view is named ``<name>.<view>``; those that never are stand in ``whole_losses``
+too, so that a weight for a view of them is refused. No two parts of a system may have a loss of the
 same name, but for aligners (see :func:`aligner_losses`).
 """
 
@@ -78,6 +79,7 @@ class Encoder(nn.Module, ABC):
     width: int
     sees: ClassVar[str | tuple[str, ...]] = "words"
     loss_names: ClassVar[tuple[str, ...]] = ()
+    whole_losses: ClassVar[tuple[str, ...]] = ()
     publish_attention: bool = False
     """Whether to return attention maps (set by ``System.publish_attention``)."""
 
@@ -219,6 +221,7 @@ class Aligner(nn.Module, ABC):
     level: Level
     views: dict[str, ViewSpec] | None = None
     loss_names: ClassVar[tuple[str, ...]] = ()
+    whole_losses: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def forward(
@@ -233,6 +236,7 @@ class Fuser(nn.Module, ABC):
     level: Literal["token", "span"]
     width: int
     loss_names: ClassVar[tuple[str, ...]] = ()
+    whole_losses: ClassVar[tuple[str, ...]] = ()
     publish_attention: bool = False
     """Whether to return attention maps (set by ``System.publish_attention``)."""
 
@@ -247,6 +251,7 @@ class Decoder(nn.Module, ABC):
 
     classifies: ClassVar[Literal["token", "span"]] = "token"
     loss_names: ClassVar[tuple[str, ...]] = ()
+    whole_losses: ClassVar[tuple[str, ...]] = ()
 
     def units(self, words: Units, text: Text, samples: Sequence[Sample]) -> Units:
         """The units to classify, of the width of ``words``; the words themselves by default.
@@ -315,6 +320,7 @@ class Objective(nn.Module, ABC):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ()
+    whole_losses: ClassVar[tuple[str, ...]] = ()
     needs_context: ClassVar[bool] = False
 
     @abstractmethod

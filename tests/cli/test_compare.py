@@ -16,7 +16,9 @@ from zoo.evaluation.counts import counts
 from zoo.evaluation.predictions import read_predictions, score_predictions
 from zoo.evaluation.significance import compare
 from zoo.evaluation.systems import interval
-from zoo.results.record import Parameters, RunRecord, Speed, write_run
+from zoo.results.leaderboard import leaderboard
+from zoo.results.record import Parameters, RunRecord, Speed, read_run, write_run
+from zoo.results.store import Store
 
 TYPES = ("LOC", "ORG", "PER")
 
@@ -270,3 +272,47 @@ def test_a_changed_file_of_a_run_is_refused(zoo, results):
     done = zoo("compare", str(file), str(file))
     assert (done.returncode, done.stdout) == (2, "")
     assert "changed since the run was stored" in done.stderr
+
+
+def test_seeds_that_another_suite_made_first(zoo, tmp_path: Path) -> None:
+    """A variant is of a suite if any of its runs is."""
+    root = tmp_path / "results"
+    for seed in (1, 2, 3):
+        store(root, "plain", seed, 0.7, suite="first" if seed < 3 else "second")
+        store(root, "seeing", seed, 0.9, suite="second")
+    said = json.loads(zoo("compare", "plain", "seeing", "--suite", "second", "--json").stdout)
+    assert said["a"]["seeds"] == [1, 2, 3]
+
+
+def test_seeds_from_another_kind_of_device_are_not_pooled(zoo, results: Path) -> None:
+    folder = next((results / "runs" / "plain" / "mini").glob("3-*"))
+    record = read_run(folder)
+    write_run(folder, record.model_copy(update={"device": "NVIDIA H100"}))
+    done = zoo("compare", "plain", "seeing")
+    assert "seeds 3 of plain are left out, made elsewhere" in done.stdout
+    assert "cuda" in done.stdout
+    said = json.loads(zoo("compare", "plain", "seeing", "--json").stdout)
+    assert (said["a"]["seeds"], said["b"]["seeds"]) == ([1, 2], [1, 2, 3])
+    other = next((results / "runs" / "plain" / "mini").glob("2-*"))
+    write_run(other, read_run(other).model_copy(update={"device": "NVIDIA H100", "seed": 2}))
+    next((results / "runs" / "plain" / "mini").glob("1-*")).rename(tmp := results / "gone")
+    assert tmp.exists()
+    said = json.loads(zoo("compare", "plain", "seeing", "--json").stdout)
+    assert said["remarks"] == [
+        "A and B were made in different environments (cuda, precision fp32, torch 2.9; "
+        "cpu, precision fp32, torch 2.9)"
+    ]
+
+
+def test_systems_that_find_nothing_get_no_rank(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        store(tmp_path, "blind", seed, 0.0)
+    (table,) = leaderboard(Store(tmp_path).load_runs())
+    assert "No system finds an entity, so there are no intervals and ranks." in table.notes
+    for seed in (1, 2):
+        store(tmp_path, "seeing", seed, 0.9)
+    (table,) = leaderboard(Store(tmp_path).load_runs())
+    keys = [column.key for column in table.columns]
+    rows = {row[keys.index("system")]: row for row in table.rows}
+    assert rows["blind"][keys.index("rank")] is None
+    assert rows["seeing"][keys.index("rank")].place == 1

@@ -127,3 +127,29 @@ def test_the_choice(tmp_path: Path) -> None:
 def test_a_factor_twice(registry: Path) -> None:
     with pytest.raises(ConfigError, match="given twice"):
         call(tune_.command, registry, "--factor", "1", "--factor", "1.0")
+
+
+def test_different_budgets_are_not_mixed(tmp_path: Path) -> None:
+    config = read(ROOT / "registry.yaml")
+    plans = config.plan("mini", ["bert-crf", "bert-span"], ["mini-tiny"], [1])
+    data = load_datasets(plans, ROOT)
+    for plan, budget in zip(
+        plans, (tuning.Budget((1.0,)), tuning.Budget((1.0,), share=0.1)), strict=True
+    ):
+        loaded = data[dataset_key(plan)]
+        choice = tuning.choose(plan, loaded, budget, [(1.0, "a")])
+        tuning.write_choice(tmp_path, plan, loaded, choice)
+    with pytest.raises(ConfigError, match=r"tuned with different budgets .*bert-span on mini-tiny"):
+        tuning.tuned(plans, data, tmp_path)
+    assert len(tuning.tuned(plans[:1], data, tmp_path)) == 1
+
+
+def test_a_choice_is_of_the_code_that_it_was_made_with(tmp_path: Path, monkeypatch) -> None:
+    config = read(ROOT / "registry.yaml")
+    plan, *_ = config.plan("mini", ["bert-crf"], ["mini-tiny"])
+    data = load_datasets([plan], ROOT)[dataset_key(plan)]
+    budget = tuning.Budget((1.0,))
+    tuning.write_choice(tmp_path, plan, data, tuning.choose(plan, data, budget, [(1.0, "a")]))
+    assert tuning.read_choice(tmp_path, plan, data)
+    monkeypatch.setattr(tuning, "sources", lambda parts: "other")
+    assert tuning.read_choice(tmp_path, plan, data) is None

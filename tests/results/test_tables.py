@@ -354,3 +354,12 @@ def test_json_keeps_names_as_they_are(name: str) -> None:
     text.encode()
     (table,) = json.loads(text)["tables"]
     assert (table["title"], table["dataset"], table["rows"][0]["a"]) == (name, name, name)
+
+
+def test_seeds_of_a_variant_stand_together_whatever_was_asked_for_with_them() -> None:
+    """An override that changes nothing of a run makes no other variant of it."""
+    found = [run(seed=1, overrides=["systems.smner.aligner=null"]), run(seed=2), run(seed=3)]
+    (table,) = leaderboard(found)
+    assert cells(table, "n") == [3]
+    assert "overrides" not in [column.key for column in table.columns], "none is told"
+    assert not [note for note in table.notes if "not shown" in note]

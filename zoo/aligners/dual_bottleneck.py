@@ -56,6 +56,7 @@ class DualBottleneck(Aligner):
 
     level = "region"
     loss_names = ("discriminator", "kl_text", "kl")
+    whole_losses = ("kl_text",)
 
     def __init__(
         self,

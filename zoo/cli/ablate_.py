@@ -122,7 +122,29 @@ def by_arm(jobs: Sequence[Job]) -> Comparisons:
     for job in jobs:
         assert job.plan.arm is not None, "an ablation's plans have an arm"
         found.setdefault(job.plan.arm.comparison, {}).setdefault(job.plan.arm.name, []).append(job)
-    return found
+    return {comparison: _merged(comparison, arms) for comparison, arms in found.items()}
+
+
+def _merged(comparison: Comparison, arms: dict[str, list[Job]]) -> dict[str, list[Job]]:
+    """The arms whose runs differ: one that is the base by its id stands in the base's name.
+
+    Raises:
+        ConfigError: two other arms are the same runs.
+    """
+    from zoo.errors import ConfigError
+
+    base, *others = arms
+    names, kept = [base], dict[str, str]()
+    for name in others:
+        variant = arms[name][0].variant
+        if variant == arms[base][0].variant:
+            names.append(name)
+        elif kept.setdefault(variant, name) != name:
+            raise ConfigError(
+                f"ablations.{comparison.ablation}: the arms `{kept[variant]}` and `{name}` are "
+                f"the same under {comparison.base}; remove one"
+            )
+    return {" = ".join(names): arms[base], **{name: arms[name] for name in kept.values()}}
 
 
 def outcomes_of(comparisons: Comparisons, config: Config, store: Store) -> list[Compared]:

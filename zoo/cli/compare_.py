@@ -123,7 +123,9 @@ def _stored(name: str, runs: Sequence[Run], dataset: str | None, suite: str | No
         suites = {run.record.suite for run in runs if run.record.suite is not None}
         if suite not in suites:
             raise ConfigError(f"--suite {suite}: no stored run of it{near(suite, suites)}")
-        runs = [run for run in runs if run.record.suite == suite]
+        # a run may first have been made by another suite: what counts is its variant
+        of_suite = {(run.record.system, run.variant) for run in runs if run.record.suite == suite}
+        runs = [run for run in runs if (run.record.system, run.variant) in of_suite]
     chosen = [run for run in runs if run.record.system == name]
     if not chosen and len(name) >= LEAST_ID:
         chosen = [run for run in runs if run.record.id.startswith(name)]
@@ -131,6 +133,7 @@ def _stored(name: str, runs: Sequence[Run], dataset: str | None, suite: str | No
     if not chosen:
         systems = {run.record.system for run in runs}
         raise ConfigError(f"no stored run of `{name}`{near(name, systems)}")
+    chosen.sort(key=lambda run: -len(run.record.overrides))  # of a variant the fewest are told
     variants = {run.variant: run.record for run in chosen}
     if len(variants) > 1:  # a system's name means the system as it stands in the registry
         plain = {key: record for key, record in variants.items() if not record.overrides}
@@ -139,6 +142,35 @@ def _stored(name: str, runs: Sequence[Run], dataset: str | None, suite: str | No
         raise ConfigError(_several(name, variants))
     (variant,) = variants
     return _side([run for run in chosen if run.variant == variant])
+
+
+def _pool(runs: Sequence[Run]) -> tuple[list[Run], str | None]:
+    """The runs that may share a mean, and a remark on those that are left out.
+
+    Raises:
+        ConfigError: as many were made in one environment as in another.
+    """
+    from zoo.results.pools import pooled
+
+    pools = sorted(pooled(runs).items(), key=lambda pool: (-len(pool[1]), str(pool[0])))
+    if len(pools) == 1:
+        return list(runs), None
+    told = "; ".join(
+        f"seeds {', '.join(str(run.record.seed) for run in _by_seed(each))}: {where.told}"
+        for where, each in pools
+    )
+    system = runs[0].record.system
+    if len(pools[0][1]) == len(pools[1][1]):
+        raise ConfigError(
+            f"the runs of `{system}` were made in {len(pools)} environments, which are never "
+            f"pooled ({told}); give the id of one run, or make more seeds in one of them"
+        )
+    rest = ", ".join(str(run.record.seed) for _, each in pools[1:] for run in _by_seed(each))
+    return pools[0][1], f"seeds {rest} of {system} are left out, made elsewhere ({told})"
+
+
+def _by_seed(runs: Iterable[Run]) -> list[Run]:
+    return sorted(runs, key=lambda run: run.record.seed)
 
 
 def _several(name: str, variants: Mapping[str, RunRecord]) -> str:
@@ -178,6 +210,10 @@ def _several(name: str, variants: Mapping[str, RunRecord]) -> str:
 
 
 def _side(runs: Sequence[Run]) -> Side:
+    from zoo.results.leaderboard import overrides
+    from zoo.results.pools import Environment
+
+    runs, left_out = _pool(runs)
     first = runs[0].record
     read: dict[int, Sequence[Prediction]] = {}
     for run in runs:
@@ -191,8 +227,10 @@ def _side(runs: Sequence[Run]) -> Side:
         "dataset": first.dataset,
         "fingerprint": first.data_fingerprint,
         "variant": runs[0].variant,
-        "overrides": list(first.overrides),
+        "overrides": list(overrides(runs)),
         "seeds": sorted(read),
+        "environment": Environment.of(runs[0]).told,
+        "left_out": left_out,
     }
     return Side(first.system, read, facts)
 
@@ -239,12 +277,22 @@ def compare_sides(a: Side, b: Side, margin: float, by: Sequence[str] = ()) -> di
         "a": {"name": a.name, **a.facts},
         "b": {"name": b.name, **b.facts},
         **rows[0],
+        "remarks": _remarks(a, b),
         "margin": margin,
         "these_runs": runs,
         "only_a": _flips(changed.entities[0], changed.sentences[0]),
         "only_b": _flips(changed.entities[1], changed.sentences[1]),
         "by": rows[1:],
     }
+
+
+def _remarks(a: Side, b: Side) -> list[str]:
+    """What of the two sides beside the systems differs, or was left out."""
+    said = [side.facts["left_out"] for side in (a, b) if side.facts.get("left_out")]
+    one, two = (side.facts.get("environment") for side in (a, b))
+    if one and two and one != two:
+        said.append(f"A and B were made in different environments ({one}; {two})")
+    return said
 
 
 def _figures(found: Interval, margin: float) -> dict[str, Any]:
@@ -290,6 +338,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"{mark.upper()}  {side['name']}" + (f"  ({about})" if about else ""))
         lines += [f"     {override}" for override in side.get("overrides", [])]
     one, two = found["f1"]
+    lines += [f"note: {remark}" for remark in found["remarks"]]
     lines += [
         "",
         f"test set       {found['sentences']:,} sentences, {found['gold']:,} gold entities",

@@ -32,6 +32,8 @@ from zoo.errors import ConfigError, near
 from zoo.schema import part_of, validated
 from zoo.yaml import Node, Place, flow, place
 
+_ABSENT = object()
+
 BASE = "base"
 """What the base is called in tables."""
 
@@ -53,6 +55,8 @@ class Draft(NamedTuple):
     name: str
     at: Place
     changes: tuple[Change, ...]
+    left_out: str | None = None
+    """The path that ``leave_one_out`` names."""
 
 
 def set_out(config: Config, names: Iterable[str] = (), suite: str | None = None) -> None:
@@ -123,7 +127,7 @@ def _drafts(config: Config, name: str, node: Node) -> list[Draft]:
         ]
     for gone in node.get("leave_one_out") or ():
         where = at("leave_one_out")
-        drafts.append(Draft(f"without {gone}", where, (Change(gone, None, where.line),)))
+        drafts.append(Draft(f"without {gone}", where, (Change(gone, None, where.line),), gone))
     if not drafts and not node.get("controls"):
         raise ConfigError(f"{at()}: nothing is compared; add `arms`, `grid` or `leave_one_out`")
     names = [draft.name for draft in drafts]
@@ -198,7 +202,7 @@ def _comparison(ground: _Ground, point: Draft, drafts: Sequence[Draft]) -> list[
     base = _plan(ground, point, across)
     names, arms = [BASE], dict[tuple[str, ...], Plan]()
     with Problems() as problems:
-        for draft in [*_controls(ground), *drafts]:
+        for draft in [*_controls(ground, point, base), *drafts]:
             with problems.collected():
                 whole = draft._replace(changes=(*point.changes, *draft.changes))
                 plan = _plan(ground, whole, across)
@@ -214,24 +218,31 @@ def _comparison(ground: _Ground, point: Draft, drafts: Sequence[Draft]) -> list[
     return [replace(base, arm=replace(base.arm, name=" = ".join(names))), *arms.values()]
 
 
-def _controls(ground: _Ground) -> list[Draft]:
-    """The arms that `controls: true` stands for. Raises ConfigError."""
+def _controls(ground: _Ground, point: Draft, base: Plan) -> list[Draft]:
+    """The arms that `controls: true` stands for, of the base as it is at a point of ``across``.
+
+    Raises:
+        ConfigError: the system has none.
+    """
     config = ground.config
     if not config.written[ground.name].controls:
         return []
     at = place(config.root, ("ablations", ground.name, "controls"))
-    spec = config.spec(ground.base, ground.cells.backbone)
+    root, _, _ = _changed(ground, point)
     return [
         Draft(name, at, tuple(Change(path, value, at.line) for path, value in changes))
-        for name, changes in controls(config.root, spec, at).items()
+        for name, changes in controls(root, base.system, at).items()
     ]
 
 
-def _plan(ground: _Ground, draft: Draft, across: str) -> Plan:
-    """An arm's plan, under the first seed. Raises ConfigError naming the arm."""
-    config, cells = ground.config, ground.cells
-    root, at = config.root, ".".join(draft.at.path)
-    system = ground.base
+def _changed(ground: _Ground, draft: Draft) -> tuple[Node, str, list[str]]:
+    """The registry under an arm's changes, the system that they are made to, and all as overrides.
+
+    Raises:
+        ConfigError: a change leads nowhere.
+    """
+    config, root = ground.config, ground.config.root
+    at, system = ".".join(draft.at.path), ground.base
     for path, value, line in draft.changes:
         if path == "system":
             if not isinstance(value, str) or value not in config.systems:
@@ -239,7 +250,7 @@ def _plan(ground: _Ground, draft: Draft, across: str) -> Plan:
                     f"{at} ({line}): unknown system `{value}`{near(value, config.systems)}"
                 )
             system = value
-    names = {"systems": system, "recipes": cells.recipe, "datasets": ground.dataset}
+    names = {"systems": system, "recipes": ground.cells.recipe, "datasets": ground.dataset}
     overrides: list[str] = []
     for path, value, line in draft.changes:
         if path != "system":
@@ -250,6 +261,14 @@ def _plan(ground: _Ground, draft: Draft, across: str) -> Plan:
             full = f"{section}.{names[section]}.{inner}"
             root = tree.override(root, full, value, line, f"{at} ({line})")
             overrides.append(f"{full}={flow(value)}")
+    return root, system, overrides
+
+
+def _plan(ground: _Ground, draft: Draft, across: str) -> Plan:
+    """An arm's plan, under the first seed. Raises ConfigError naming the arm."""
+    config, cells = ground.config, ground.cells
+    root, system, overrides = _changed(ground, draft)
+    at = ".".join(draft.at.path)
     try:
         spec, reader = config.specs.get((system, cells.backbone)), config.datasets[ground.dataset]
         recipe = config.recipes[cells.recipe]
@@ -276,6 +295,9 @@ def _plan(ground: _Ground, draft: Draft, across: str) -> Plan:
         "recipes": recipe == config.recipes[cells.recipe],
     }
     told = tuple(each for each in overrides if not same[each.partition(".")[0]])
+    if draft.left_out is not None:
+        _check_gone(draft, {"systems": spec.resolved(), "recipes": recipe.model_dump(mode="json"),
+                            "datasets": reader.resolved()})  # fmt: skip
     arm = Arm(Comparison(ground.name, ground.base, ground.dataset, across), draft.name, told)
     return Plan(
         None,
@@ -285,9 +307,24 @@ def _plan(ground: _Ground, draft: Draft, across: str) -> Plan:
         cells.seeds[0],
         cells.recipe,
         recipe,
-        (*config.overrides, *told),
+        (*config.told(system, cells.backbone, cells.recipe, ground.dataset), *told),
         arm,
     )
+
+
+def _check_gone(draft: Draft, resolved: dict[str, Any]) -> None:
+    """Raise ConfigError where a null is the default of what was to be left out, and so is there."""
+    assert draft.left_out is not None
+    at = f"{'.'.join(draft.at.path)} ({draft.at.line})"
+    section, inner = _target(draft.left_out, at)
+    value: Any = resolved[section]
+    for step in inner.split("."):
+        value = value.get(step, _ABSENT) if isinstance(value, dict) else _ABSENT
+    if value is not _ABSENT and value is not None and value != {}:
+        raise ConfigError(
+            f"{at}: `{draft.left_out}` can't be left out: without it, its default {flow(value)} "
+            "holds; write an arm that gives it a value"
+        )
 
 
 def _entry(root: Node, section: str, name: str) -> tuple[Any, Place]:

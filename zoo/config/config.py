@@ -41,6 +41,7 @@ class Config:
         root: what it holds, with what it includes and the overrides.
         overrides: as given with ``-o``.
         own: the datasets that a file adds without a suite; one is chosen by their content.
+        plain: what it holds without the overrides; None: there are none.
         written: the ablations as written; ``ablations``: those that were set out.
     """
 
@@ -48,6 +49,7 @@ class Config:
     root: Node
     overrides: tuple[str, ...]
     own: tuple[str, ...] = ()
+    plain: Node | None = None
     datasets: dict[str, PartSpec] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
     suites: dict[str, Suite] = field(default_factory=dict)
@@ -111,12 +113,40 @@ class Config:
                 seed,
                 chosen.recipe,
                 self.recipes[chosen.recipe],
-                self.overrides,
+                self.told(system, chosen.backbone, chosen.recipe, dataset),
             )
             for dataset in dict.fromkeys(datasets or chosen.datasets)
             for system in names
             for seed in dict.fromkeys(seeds or chosen.seeds)
         ]
+
+    def told(self, system: str, backbone: str, recipe: str, dataset: str) -> tuple[str, ...]:
+        """The overrides that change anything of a run: others are not told as its own."""
+        if self.plain is None:
+            return ()
+        before, after = self.plain, self.root
+        changed = {
+            section
+            for section, name in (("recipes", recipe), ("datasets", dataset))
+            if name not in before.get(section, ()) or before[section][name] != after[section][name]
+        }
+        if any(
+            name not in before.get(section, ())
+            for section, name in (("systems", system), ("backbones", backbone))
+        ) or tree.system(before, system, backbone) != tree.system(after, system, backbone):
+            changed |= {"systems", "backbones"}
+        mine = {
+            "systems": {*tree.lineage(before, system), *tree.lineage(after, system)},
+            "backbones": {backbone},
+            "recipes": {recipe},
+            "datasets": {dataset},
+        }
+        paths = {text: text.partition("=")[0].split(".") for text in self.overrides}
+        return tuple(
+            text
+            for text, (section, name, *_) in paths.items()
+            if section in changed and name in mine[section]
+        )
 
 
 class Problems(list[str]):

@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo.config import tree
 from zoo.errors import ConfigError
-from zoo.schema import SystemSpec
+from zoo.schema import PartSpec, SystemSpec
 from zoo.yaml import Node, Place
 
 TEXT_ONLY, ATTENTION, RANDOM = NAMES = ("text only", "plain attention", "random vectors")
@@ -29,9 +29,7 @@ def controls(root: Node, spec: SystemSpec, at: Place) -> dict[str, Changes]:
         ConfigError: the system has neither views nor context, so that there is none.
     """
     found: dict[str, Changes] = {}
-    context: Changes = []
-    if spec.text is not None and spec.text.settings.get("context"):
-        context = [("text.context", None)]
+    context = _contexts(spec.text, "text") if spec.text is not None else []
     if spec.views or context:
         found[TEXT_ONLY] = [*([("views", None)] if spec.views else []), *context]
     if spec.views:
@@ -67,6 +65,14 @@ def controls(root: Node, spec: SystemSpec, at: Place) -> dict[str, Changes]:
             "multimodal systems as `base`"
         )
     return found
+
+
+def _contexts(part: PartSpec, path: str) -> Changes:
+    """What takes away the context that an encoder, or one inside of it, reads."""
+    own: Changes = [(f"{path}.context", None)] if part.settings.get("context") else []
+    for name, each in part.nested.items():
+        own += _contexts(each, f"{path}.{name}")
+    return own
 
 
 def _node(items: dict[str, Any], at: Place) -> Node:

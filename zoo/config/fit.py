@@ -68,12 +68,14 @@ def _idle_weights(spec: SystemSpec, views: set[str]) -> list[Problem]:
     own = _own(spec)
     empty = [slot for slot in ("aligner", "fuser", "objective") if not getattr(spec, slot)]
     decoders = _registered("decoder")
+    classes = {*spec.classes, *(cls for slot in empty for cls in _classes(slot))}
+    whole = decoders | {name for cls in classes for name in getattr(cls, "whole_losses", ())}
     known = own | decoders | {name for slot in empty for name in _registered(slot)}
     problems: list[Problem] = []
     for name in spec.loss_weights:
         loss, dot, view = name.partition(".")
-        if loss not in known or (dot and (loss in decoders or view not in views)):
-            names = own | {f"{each}.{view}" for each in own - decoders for view in spec.views}
+        if loss not in known or (dot and (loss in whole or view not in views)):
+            names = own | {f"{each}.{view}" for each in own - whole for view in spec.views}
             problems.append(
                 (("loss_weights", name), f"no part lists a loss `{name}` in its "
                  f"`loss_names`{near(name, names)}")
@@ -93,4 +95,8 @@ def _losses(classes: Iterable[type]) -> set[str]:
 
 def _registered(kind: str) -> set[str]:
     """Those of every registered part of a kind."""
-    return _losses(registry.resolve(kind, name) for name in registry.names(kind))
+    return _losses(_classes(kind))
+
+
+def _classes(kind: str) -> list[type]:
+    return [registry.resolve(kind, name) for name in registry.names(kind)]

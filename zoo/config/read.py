@@ -34,10 +34,11 @@ def read(path: Path, overrides: Sequence[str] = (), sections: Sequence[str] = SE
     """
     root, own = _load(path)
     _check_sections(root, path.name, sections)
+    plain = root if overrides else None
     for text in overrides:
         root = _overridden(root, text)
     _check_names(root)
-    config = Config(path, root, tuple(overrides), own)
+    config = Config(path, root, tuple(overrides), own, plain)
     whole = Node()
     for section in sections:
         if section in root and section != "systems":

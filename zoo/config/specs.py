@@ -47,6 +47,26 @@ def _of_sgd(momentum: float, info: ValidationInfo) -> float:
     return momentum
 
 
+def _reached(rates: dict[str, float]) -> dict[str, float]:
+    """Refuse patterns that can never match, since one before them matches all that they do."""
+    before: list[str] = []
+    dead = []
+    for pattern in rates:
+        first = next((each for each in before if _covers(each, pattern)), None)
+        if first is not None:
+            dead.append(((pattern,), f"`{first}` stands before it and matches first; put it there"))
+        before.append(pattern)
+    if dead:
+        raise refused(*dead)
+    return rates
+
+
+def _covers(one: str, other: str) -> bool:
+    """Whether whatever matches ``other`` matches ``one``, as far as stars tell."""
+    plain = not set("?[") & set(one) and "[" not in other
+    return plain and fnmatchcase(other, one)
+
+
 System = Annotated[str, AfterValidator(partial(_known, "systems"))]
 Dataset = Annotated[str, AfterValidator(partial(_known, "datasets"))]
 Backbone = Annotated[str, AfterValidator(partial(_known, "backbones"))]
@@ -75,7 +95,7 @@ class Recipe(Strict):
 
     epochs: Count
     batch_size: Count = 16
-    learning_rates: Annotated[dict[str, Positive], Field(min_length=1)]
+    learning_rates: Annotated[dict[str, Positive], Field(min_length=1), AfterValidator(_reached)]
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     momentum: Annotated[float, Field(ge=0, lt=1), AfterValidator(_of_sgd)] = 0.0
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01

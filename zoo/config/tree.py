@@ -178,6 +178,16 @@ def extended(root: Node, name: str, above: tuple[str, ...] = ()) -> Node:
     return merge(extended(root, base, (*above, name)), node.copy(["extends"]))
 
 
+def lineage(root: Node, name: str) -> list[str]:
+    """A system and all that it extends, itself first, as far as they are there."""
+    found: list[str] = []
+    while name in root["systems"] and name not in found:
+        found.append(name)
+        node = root["systems"][name]
+        name = str(node.get("extends")) if isinstance(node, Node) else ""
+    return found
+
+
 def check_views(root: Node, name: str) -> None:
     """Raise ConfigError where a system, as the file has it, takes away views that it never had."""
     node = root["systems"][name]

@@ -30,6 +30,8 @@ POWER = 0.8
 MARGIN = 0.5
 LEAST_SEEDS_TO_PAIR = 5
 LEAST_SENTENCES = 10
+NOTHING = "it finds no entity"
+"""Why a system has no interval that has seeds and sentences enough."""
 
 _SEED = 1946  # the same runs give the same figures
 _EQUAL = 1e-9  # F1 points that are 0 but for rounding
@@ -122,7 +124,7 @@ def mean(counts: Counts) -> Interval | str:
     if why := _too_few(len(counts), len(counts), used.shape[1]):
         return why
     if not used[:, :, 2].any():
-        return "it finds no entity"
+        return NOTHING
     y = influence(used)
     return _combined(y.mean(axis=0), [_seeds(y)])
 

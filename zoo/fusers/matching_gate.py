@@ -56,7 +56,7 @@ class MatchingGate(Fuser):
         ConfigError: the heads don't divide the width.
     """
 
-    loss_names = ("match",)
+    loss_names = whole_losses = ("match",)
 
     def __init__(
         self,

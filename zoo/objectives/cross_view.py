@@ -34,7 +34,7 @@ class CrossView(Objective):
         temperature: T; the higher, the more the improbable classes count.
     """
 
-    loss_names = ("cross_view", "alone")
+    loss_names = whole_losses = ("cross_view", "alone")
     needs_context = True
 
     def __init__(self, *, temperature: Annotated[float, Field(gt=0)] = 1.0) -> None:

@@ -24,7 +24,7 @@ COLUMNS: list[Column] = [
     Column(
         "overrides",
         "overrides",
-        first(lambda run: " ".join(run.record.overrides) or None),
+        lambda runs: " ".join(overrides(runs)) or None,
         optional=True,
         keep=8,
         paper=True,
@@ -76,7 +76,8 @@ def leaderboard(
         groups[run.record.dataset, run.record.data_fingerprint].append(run)
     tables = []
     for (dataset, fingerprint), group in sorted(groups.items()):
-        chosen = [run for run in group if all or not run.record.overrides] or group
+        plain = {_variant(run) for run in group if not run.record.overrides}
+        chosen = [run for run in group if all or _variant(run) in plain] or group
         left_out = {_variant(run) for run in group} - {_variant(run) for run in chosen}
         made = statistics or Statistics()
         tables.append(_dataset_table(dataset, fingerprint, chosen, len(left_out), made))
@@ -93,7 +94,7 @@ def _dataset_table(
     variants: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (*_variant(run), run.record.seed)):
         variants[_variant(run)].append(run)
-    names = Counter(_name(seeds[0]) for seeds in variants.values())
+    names = Counter(map(_name, variants.values()))
     usual = pools.usual(runs)
     groups = [
         seeds
@@ -105,7 +106,7 @@ def _dataset_table(
     rows = [
         Row(
             seeds,
-            system=_label(seeds[0], names),
+            system=_label(seeds, names),
             remarks=pools.remarks(seeds, usual),
             **standing._asdict(),
         )
@@ -129,16 +130,21 @@ def _dataset_table(
     )
 
 
-def _name(run: Run) -> tuple[str | None, ...]:
+def overrides(runs: Sequence[Run]) -> Sequence[str]:
+    """Those of a variant: the fewest under which any of its runs was made. More change nothing."""
+    return min((run.record.overrides for run in runs), key=len, default=())
+
+
+def _name(runs: Sequence[Run]) -> tuple[str | None, ...]:
     """What a reader tells variants apart by."""
-    record = run.record
-    return (record.system, record.backbone, record.recipe, *record.overrides)
+    record = runs[0].record
+    return (record.system, record.backbone, record.recipe, *overrides(runs))
 
 
-def _label(run: Run, names: Mapping[tuple[str | None, ...], int]) -> str:
+def _label(runs: Sequence[Run], names: Mapping[tuple[str | None, ...], int]) -> str:
     """The system, with the variant's hash where nothing else tells two variants apart."""
-    name = run.record.system
-    return name if names[_name(run)] == 1 else f"{name} ({run.variant[:6]})"
+    name = runs[0].record.system
+    return name if names[_name(runs)] == 1 else f"{name} ({runs[0].variant[:6]})"
 
 
 def notes(fingerprint: str, runs: Sequence[Run]) -> list[str]:
@@ -187,6 +193,8 @@ def statistical_notes(found: Standings, shown: str) -> list[str]:
         shown: the differences over which the detectable one is a median.
     """
     if not any(standing.interval for standing in found.rows):
+        if found.nothing:
+            return ["No system finds an entity, so there are no intervals and ranks."]
         if found.few:
             return ["Too few sentences with entities for intervals and ranks; ten are needed."]
         return ["Intervals and ranks take two seeds of a system; one seed says nothing about it."]

@@ -21,6 +21,12 @@ class Environment(NamedTuple):
     device: str | None
     torch: str | None
 
+    @property
+    def told(self) -> str:
+        """In words: ``cpu, precision fp32, torch 2.9``."""
+        said = (("", self.device), ("precision ", self.precision), ("torch ", self.torch))
+        return ", ".join(f"{what}{value or 'unknown'}" for what, value in said)
+
     @classmethod
     def of(cls, run: Run) -> Environment:
         version = run.record.versions.get("torch")

@@ -63,6 +63,7 @@ class Standings:
         same: systems against themselves; None: too few seeds.
         pictures: how many samples there are, where sentences that share a picture count as one.
         few: whether there are seeds enough for intervals, and too few sentences.
+        nothing: whether there are both, and no system finds anything.
     """
 
     rows: Sequence[Standing]
@@ -70,6 +71,7 @@ class Standings:
     same: Same | None = None
     pictures: int | None = None
     few: bool = False
+    nothing: bool = False
 
 
 class Difference(NamedTuple):
@@ -117,9 +119,12 @@ class Statistics:
             answer[i] = Standing(
                 Range(*interval) if interval else None, Place(*rank) if rank else None
             )
-        few = not any(standing.interval for standing in answer)
+        few = nothing = False
+        if not any(standing.interval for standing in answer):
+            nothing = not any(run.scores.correct for i in known for run in rows[i])
+            few = not nothing
         same = self._same(rows, known)
-        return Standings(answer, data["detectable"], same, data["pictures"], few)
+        return Standings(answer, data["detectable"], same, data["pictures"], few, nothing)
 
     def _same(self, rows: Sequence[Sequence[Run]], known: Sequence[int]) -> Same | None:
         several = [i for i in known if len(rows[i]) >= 4]
@@ -196,7 +201,7 @@ def _predictions(row: Sequence[Run]) -> Runs:
 
 def _standings(systems: Sequence[Runs]) -> dict[str, Any]:
     from zoo.evaluation.counts import counts
-    from zoo.evaluation.systems import Interval, mean, standings
+    from zoo.evaluation.systems import NOTHING, Interval, mean, standings
 
     made = counts(*systems)
     ranks, detectable = standings(made)
@@ -206,7 +211,9 @@ def _standings(systems: Sequence[Runs]) -> dict[str, Any]:
         rows.append(
             (
                 _possible(found) if isinstance(found, Interval) else None,
-                (rank.place, rank.best, rank.worst, rank.shared) if rank else None,
+                (rank.place, rank.best, rank.worst, rank.shared)
+                if rank and found != NOTHING
+                else None,
             )
         )
     sentences = len(next(iter(systems[0].values())))

@@ -22,7 +22,7 @@ from zoo.config.specs import Plan, Recipe
 from zoo.data.fingerprint import fingerprint
 from zoo.errors import ConfigError, DataError, first_problem
 from zoo.files import read_text, write_atomic
-from zoo.identity import digest
+from zoo.identity import HARNESS, configuration, digest, sources
 from zoo.runs.datasets import Dataset, dataset_key
 
 FOLDER = "tuning"
@@ -161,8 +161,13 @@ def choose(plan: Plan, data: Dataset, budget: Budget, found: Sequence[tuple[floa
 
 
 def _key(plan: Plan, data: Dataset) -> str:
-    """Of what the choice depends on: the system's settings, the recipe's, the data. No names."""
-    return digest([plan.system.resolved(), plan.recipe.model_dump(mode="json"), data.fingerprint])
+    """Of what the choice depends on: settings, models, the source of the parts, the data. No names.
+
+    Raises:
+        ConfigError: a model that a part loads can't be found.
+    """
+    settings, _ = configuration(plan.system, plan.recipe)
+    return digest([settings, sources(plan.system.classes), HARNESS, data.fingerprint])
 
 
 def _path(root: Path, plan: Plan, data: Dataset) -> Path:
@@ -200,9 +205,11 @@ def tuned(plans: Sequence[Plan], datasets: Mapping[str, Dataset], root: Path) ->
     """The plans with the learning rates that were chosen for them.
 
     Raises:
-        ConfigError: one line for each system and dataset that was not tuned.
+        ConfigError: one line for each system and dataset that was not tuned; or they were not all
+            tuned with the same budget.
     """
     answer, missing = list[Plan](), dict[str, None]()
+    budgets: dict[str, str] = {}
     for plan in plans:
         choice = read_choice(root, plan, datasets[dataset_key(plan)])
         if choice is None:
@@ -212,8 +219,16 @@ def tuned(plans: Sequence[Plan], datasets: Mapping[str, Dataset], root: Path) ->
                 f"{plan.system.name} --dataset {plan.dataset}` first"
             ] = None
             continue
+        spent = ", ".join(f"{key} {value}" for key, value in choice.budget.items())
+        budgets.setdefault(spent, f"{plan.system.name} on {plan.dataset}")
         recipe = plan.recipe.model_copy(update={"learning_rates": dict(choice.learning_rates)})
         answer.append(replace(plan, recipe=recipe, recipe_name=f"{plan.recipe_name}, tuned"))
     if missing:
         raise ConfigError(*missing)
+    if len(budgets) > 1:
+        told = "; ".join(f"{which}: {spent}" for spent, which in budgets.items())
+        raise ConfigError(
+            f"--tuned: the systems were tuned with different budgets ({told}); run `zoo tune` "
+            "again with one for all"
+        )
     return answer

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from zoo.data import contents
+from zoo.data.bio import Bio
 from zoo.data.contents import KEPT, Contents
 from zoo.data.jsonl import Jsonl
 from zoo.schema import PartSpec
@@ -79,3 +80,21 @@ def test_what_may_lie_elsewhere_is_read_each_time(ask: Ask, tmp_path: Path) -> N
 def test_a_foreign_cache_is_no_error(ask: Ask, tmp_path: Path, stored: str) -> None:
     (tmp_path / "cache" / KEPT).write_text(stored)
     assert [ask()[1] for _ in range(2)] == [1, 0]
+
+
+def test_captions_in_the_data_root_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "posts").mkdir()
+    for split in ("train", "dev", "test"):
+        (tmp_path / "posts" / f"{split}.txt").write_text(f"IMGID:{split}\nRome B-LOC\n")
+    (tmp_path / "captions.txt").write_text("train.jpg :a man\n")
+    part = PartSpec("reader", "bio", Bio, {"path": "posts", "captions": "captions.txt"})
+
+    def ask() -> str:
+        known = Contents(tmp_path / "cache")
+        answer = known(part, tmp_path)
+        known.keep()
+        return answer
+
+    assert "1 captions" in ask()
+    (tmp_path / "captions.txt").write_text("train.jpg :a man\ndev.jpg :a town\n")
+    assert "2 captions" in ask()

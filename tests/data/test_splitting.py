@@ -85,3 +85,15 @@ def test_too_few_posts(tmp_path: Path):
     (tmp_path / "posts.jsonl").write_text(rows(2))
     with pytest.raises(DataError, match="too few to be split"):
         Jsonl(tmp_path, path=".").read()
+
+
+def test_posts_that_share_any_picture_stay_together() -> None:
+    shared = Picture("shared.jpg")
+    samples = [
+        Sample(str(i), (f"w{i}",), picture=Picture(f"{i}.jpg"),
+               more_pictures=(shared,) if i < 5 else ())
+        for i in range(20)
+    ]  # fmt: skip
+    for seed in range(5):
+        splits = shuffled(samples, seed=seed)
+        assert sum(any(int(s.id) < 5 for s in own) for own in splits.values()) == 1

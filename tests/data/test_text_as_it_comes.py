@@ -376,3 +376,10 @@ def test_errors_show_what_can_not_be_seen():
     assert shown(shown("\r")) == "\\r"
     assert invisible("\u200b \u3164\ufe0f")
     assert not invisible("\u200b.")
+
+
+def test_a_file_called_as_a_split_that_is_not_read(tmp_path):
+    read(tmp_path, ROWS)
+    (tmp_path / "test.txt").rename(tmp_path / "test.json")
+    with pytest.raises(DataError, match=r"test.json: is called as the test split, and files that"):
+        Bio(tmp_path, path=".").read()

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from zoo.decoders.softmax import Softmax
 from zoo.encoders.cnn import CNN
 from zoo.encoders.open_clip import OpenCLIP, describe
-from zoo.encoders.pieces import BARE
+from zoo.encoders.pieces import BARE, Splitter
 from zoo.encoders.pretrained import Pretrained
 from zoo.encoders.transformer import Transformer
 from zoo.encoders.vit import ViT
@@ -255,6 +255,21 @@ def test_a_tokenizer_that_splits_otherwise_than_its_file_says(bert: Path) -> Non
     """A cased model in whose folder nothing but that file says so: the library lower-cases."""
     (bert / "tokenizer_config.json").unlink()
     refused(lambda: Transformer(WORDS, model=str(bert)), "tokenizer.json", "tokenizer_config.json")
+
+
+def test_a_normaliser_of_the_file_s_own_is_kept(bert: Path) -> None:
+    """The library builds one by the class, which would take accents and Chinese apart."""
+    file = bert / "tokenizer.json"
+    content = json.loads(file.read_text())
+    content["normalizer"] = {"type": "Replace", "pattern": {"String": "ﬁ"}, "content": "fi"}
+    file.write_text(json.dumps(content))
+    from tokenizers import Tokenizer
+
+    own = Tokenizer.from_file(str(file))
+    made = Splitter("made", bert)
+    for word in ("Mütter", "ﬁnal", "京都", "½"):
+        ((ids, _),) = made([word])
+        assert ids == own.encode(word, add_special_tokens=False).ids or made.unknown in ids
 
 
 def test_a_vocabulary_that_is_no_json(bert: Path) -> None:

@@ -292,3 +292,18 @@ def test_networks_that_timm_does_not_have(settings: dict[str, Any], message: str
         Timm(**settings)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("size", "squeezed"), [(224, False), (384, True)])
+def test_convnext_squeezes_large_pictures_as_its_processor_does(
+    size: int, squeezed: bool, tmp_path: Path
+) -> None:
+    import transformers
+
+    config = transformers.ConvNextConfig(**{**STAGES, "image_size": 32, "num_stages": 2})
+    transformers.ConvNextModel(config).save_pretrained(tmp_path)
+    said = {"size": {"shortest_edge": size}, "crop_pct": 0.875}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+    encoder = ViT(model=str(tmp_path))
+    assert encoder.size == size
+    assert (encoder.short is None) is squeezed

@@ -262,7 +262,10 @@ def test_pictures_and_splits(tmp_path):
     pictures = {sample.id: sample.picture and sample.picture.name for sample in all_of(done)}
     assert pictures["0"] == pictures["4"] == "b.png"
     assert pictures["3"] is None
-    assert done.findings == ["5 pictures are named and absent: gone.jpg, gone.jpg, gone.jpg, …"]
+    assert done.findings == [
+        "one picture for several names: b.png for data/upload/1/0a1b2c3d-b.png, x/b.png",
+        "5 pictures are named and absent: gone.jpg, gone.jpg, gone.jpg, …",
+    ]
     with_b = {name for name, own in done.splits.items() for s in own if s.picture}
     assert len(with_b) == 1, "posts with one picture are in one split"
     write(done, tmp_path / "out")

@@ -289,3 +289,122 @@ def test_brat_files_by_any_name(tmp_path: Path) -> None:
     (tmp_path / "other.ann").write_text("T1\tPER 0 4\tAnna\n")
     with pytest.raises(DataError, match=r"other\.txt: can't be read \(No such file"):
         convert([tmp_path / "other.ann"], "brat", Conversion())
+
+
+def test_uploads_that_were_several_pictures(take: Take, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "image.jpg").write_bytes(b"\xff\xd8\xff")
+    posts = [
+        {"id": i, "text": f"Anna {i}", "label": [], "image": f"/data/upload/1/{i * 8}-image.jpg"}
+        for i in "12"
+    ]
+    with pytest.raises(DataError, match="are several uploads and would all be the picture image"):
+        take({"train.jsonl": lines(*posts)}, images=tmp_path / "pictures")
+
+
+def test_pictures_of_one_name_from_the_file_and_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(b"\x89PNG folder")
+    posts = [{"id": "f", "text": "Anna", "label": [], "image": "a.png"}]
+    (tmp_path / "folder.jsonl").write_text(lines(*posts))
+    parquet = pytest.importorskip("pyarrow.parquet", reason="reading Parquet needs pyarrow")
+    import pyarrow
+
+    inside = {"id": "e", "tokens": ["Lee"], "ner_tags": ["B-PER"],
+              "image": {"bytes": b"\x89PNG embedded", "path": "a.png"}}  # fmt: skip
+    parquet.write_table(pyarrow.Table.from_pylist([inside]), tmp_path / "inside.parquet")
+    files = [tmp_path / "inside.parquet", tmp_path / "folder.jsonl"]
+    made = convert(files, None, Conversion(), [1.0, 0.0], images=tmp_path / "pictures")
+    write(made, tmp_path / "out")
+    found = {
+        sample.id: (tmp_path / "out" / "images" / sample.picture.name).read_bytes()
+        for own in made.splits.values()
+        for sample in own
+        if sample.picture
+    }
+    assert found == {"e": b"\x89PNG embedded", "f": b"\x89PNG folder"}
+
+
+BOTH = {"text": "Anna saw Rome in May .", "tokens": ["Anna", "saw", "Rome", "in", "May", "."]}
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([{"start": 0, "end": 4, "type": "PER", "text": "Anna"}], "[PER Anna] saw Rome in May ."),
+        ([{"start": 2, "end": 3, "type": "LOC", "text": "Rome"}], "Anna saw [LOC Rome] in May ."),
+        ([[0, 4, "PER"], [9, 13, "LOC"]], "[PER Anna] saw [LOC Rome] in May ."),
+    ],
+)
+def test_a_text_and_words_with_offsets(take: Take, spans: list[Any], expected: str) -> None:
+    assert shown(take({"train.jsonl": lines({**BOTH, "entities": spans})}, "doccano")) == [expected]
+
+
+def test_offsets_that_may_count_either(take: Take) -> None:
+    with pytest.raises(DataError, match="may count the characters of `text` or the words"):
+        take({"train.jsonl": lines({**BOTH, "entities": [[0, 4, "PER"]]})}, "doccano")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"text": "Anna saw", "label": [[0, 4, "PER"]], "entities": []},
+        {"text": "Anna saw", "spans": [SPAN], "entities": []},
+        {"tokens": ["Anna", "saw"], "ner_tags": ["B-PER", "O"], "entities": []},
+        {"text": "Anna saw", "label": [[0, 4, "PER"]], "entities": [[5, 8, "LOC"]]},
+    ],
+)
+def test_annotations_in_two_fields(take: Take, record: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="and in another field; leave the one that holds"):
+        take({"train.jsonl": lines(record)}, "doccano")
+
+
+def test_what_only_looks_like_annotations(take: Take) -> None:
+    record = {"text": "Anna saw", "entities": [[0, 4, "PER"]], "label": ["sport"], "tags": ["a"]}
+    assert shown(take({"train.jsonl": lines(record)}, "doccano")) == ["[PER Anna] saw"]
+
+
+@pytest.mark.parametrize("name", ["doc_id", "id", "tweet_id"])
+def test_sentences_that_are_numbered_anew_in_each_document(take: Take, name: str) -> None:
+    rows = [f"{name},sentence,word,tag", "101,0,Anna,B-PER", "101,0,left,O", "102,0,Rome,B-LOC",
+            "102,1,burns,O", "103,0,Lee,B-PER"]  # fmt: skip
+    made = take({"table.csv": "\n".join(rows)}, shares=[1.0, 0.0])
+    found = {s.id: " ".join(s.words) for own in made.splits.values() for s in own}
+    assert [found[each] for each in ("101", "102", "103")] == ["Anna left", "Rome", "Lee"]
+    assert "burns" in found.values()
+
+
+def test_a_number_for_every_word_is_no_document(take: Take) -> None:
+    rows = ["id,sentence,word,tag", "1,a,Anna,B-PER", "2,a,left,O", "3,b,Lee,B-PER"]
+    made = take({"table.csv": "\n".join(rows)}, shares=[1.0, 0.0])
+    assert {s.id for own in made.splits.values() for s in own} == {"a", "b"}
+
+
+def test_a_card_says_that_it_names_the_tags(take: Take, tmp_path: Path) -> None:
+    names = {"features": {"ner_tags": {"feature": {"names": ["O", "B-LOC"]}}}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(names))
+    record = {"tokens": ["Rome", "burns"], "ner_tags": [1, 0]}
+    made = take({"train.jsonl": lines(record)}, "hf")
+    assert shown(made) == ["[LOC Rome] burns"]
+    (told,) = made.findings
+    assert told.endswith("dataset_info.json names them: 0 = O, 1 = B-LOC")
+    below = tmp_path / "new"
+    below.mkdir()
+    (below / "mine.jsonl").write_text(lines(record))
+    with pytest.raises(DataError, match="holds numbers"):
+        convert([below / "mine.jsonl"], "hf", Conversion())
+
+
+def test_documents_of_one_name_in_several_folders(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / "all" / folder).mkdir(parents=True)
+        (tmp_path / "all" / folder / "1.txt").write_text(f"Anna {folder}")
+        (tmp_path / "all" / folder / "1.ann").write_text("T1\tPER 0 4\tAnna\n")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "1.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "pictures" / "b").mkdir()
+    (tmp_path / "pictures" / "b" / "1.jpg").write_bytes(b"\xff\xd8\xffb")
+    folder = tmp_path / "pictures"
+    made = convert([tmp_path / "all"], "brat", Conversion(), [1.0, 0.0], images=folder)
+    found = {s.id: s.picture and s.picture.name for own in made.splits.values() for s in own}
+    assert found == {"a/1": None, "b/1": "b/1.jpg"}

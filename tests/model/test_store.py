@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo.config.specs import SystemType
+from zoo.encoders.references import Name, Reference
 from zoo.model import load as loading
-from zoo.model.description import read_description
+from zoo.model.description import StoredReference, read_description
 from zoo.model.load import load_folder
+from zoo.model.share import shared_names, shared_reference, without_paths
+from zoo.model.store import _copy_weights
 from zoo.schema import validated
 from zoo.types import Sample
 from zoo.yaml import Place
@@ -364,3 +368,35 @@ def test_learnt_is_what_the_training_split_taught(folder: Copy, samples: list[Sa
     words = Counter(word for sample in samples[:40] for word in sample.words)
     assert stored == Learnt(words, ["LOC", "MISC", "ORG", "PER"])
     assert replace(stored, types=[]) != stored
+
+
+def test_two_folders_of_one_name_stay_two_models(folder: Copy) -> None:
+    """A shared model names no path, and must not take the one for the other."""
+    found = read_description(folder("plain") / "model.json")
+    paths = ["/models/a/encoder", "/models/b/encoder", "/models/b"]
+    references = [
+        StoredReference(model=each, kind="folder", digest=str(i) * 64)
+        for i, each in enumerate(paths)
+    ]
+    system = {**found.system, "one": {"model": paths[0]}, "two": {"model": paths[1]}}
+    found = found.model_copy(update={"references": references, "system": system})
+    names = shared_names(found)
+    shared = without_paths(found, names)
+    assert [each.model for each in shared.references] == ["encoder", "encoder-2", "b"]
+    assert (shared.system["one"]["model"], shared.system["two"]["model"]) == (
+        "encoder",
+        "encoder-2",
+    )
+    made = [shared_reference(Reference(Name(each), Path(each)), names) for each in paths]
+    assert [each.name.model for each in made] == ["encoder", "encoder-2", "b"]
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model", None])
+def test_a_copy_of_weights_in_a_checkpoint(tmp_path: Path, key: str | None) -> None:
+    weights = {"a": torch.ones(2), "epochs": 3}
+    torch.save({key: weights, "epoch": 1} if key else weights, tmp_path / "made.pth")
+    _copy_weights([tmp_path / "made.pth"], tmp_path / "made.safetensors")
+    assert load_file(tmp_path / "made.safetensors").keys() == {"a"}
+    torch.save({"optimizer": {}}, tmp_path / "none.pth")
+    with pytest.raises(zoo.DataError, match="no tensor in there"):
+        _copy_weights([tmp_path / "none.pth"], tmp_path / "none.safetensors")

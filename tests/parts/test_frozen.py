@@ -276,6 +276,25 @@ def test_features_are_computed_once_and_stored_together(
     assert files(tmp_path) == stored
 
 
+def test_features_of_a_stream_are_not_written(
+    text: Transformer, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """They are the same numbers, and take no more memory than is allowed."""
+    samples = sentences(40)
+    kept = read(FrozenText(text, tmp_path / "kept"), samples)
+    passing = FrozenText(text, tmp_path / "passing")
+    passing.kept.passing = True
+    monkeypatch.setattr("zoo.encoders.features.PASSING", 8000)
+    for each in range(0, 40, 4):
+        found = read(passing, samples[each : each + 4])
+        length = found.tokens.shape[1]
+        assert torch.equal(found.tokens, kept.tokens[each : each + 4, :length])
+    assert not files(tmp_path / "passing")
+    assert not passing.kept._asked
+    rows = passing.kept.features._rows.values()  # type: ignore[union-attr]
+    assert sum(value.nbytes for row in rows for value in row.values()) <= 8000
+
+
 def test_shards_are_bounded(text: Transformer, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("zoo.encoders.features.SHARD", 20_000)
     some = sentences(60)

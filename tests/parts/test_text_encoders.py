@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from zoo.encoders.bilstm import BiLSTM
 from zoo.encoders.caption import Caption
-from zoo.encoders.pretrained import Pretrained, cut_windows
+from zoo.encoders.pieces import cut_windows
+from zoo.encoders.pretrained import Pretrained
 from zoo.encoders.transformer import ScratchSettings, Transformer
 from zoo.encoders.words import vocabulary
 from zoo.errors import ConfigError

@@ -144,35 +144,6 @@ def _stored(name: str, runs: Sequence[Run], dataset: str | None, suite: str | No
     return _side([run for run in chosen if run.variant == variant])
 
 
-def _pool(runs: Sequence[Run]) -> tuple[list[Run], str | None]:
-    """The runs that may share a mean, and a remark on those that are left out.
-
-    Raises:
-        ConfigError: as many were made in one environment as in another.
-    """
-    from zoo.results.pools import pooled
-
-    pools = sorted(pooled(runs).items(), key=lambda pool: (-len(pool[1]), str(pool[0])))
-    if len(pools) == 1:
-        return list(runs), None
-    told = "; ".join(
-        f"seeds {', '.join(str(run.record.seed) for run in _by_seed(each))}: {where.told}"
-        for where, each in pools
-    )
-    system = runs[0].record.system
-    if len(pools[0][1]) == len(pools[1][1]):
-        raise ConfigError(
-            f"the runs of `{system}` were made in {len(pools)} environments, which are never "
-            f"pooled ({told}); give the id of one run, or make more seeds in one of them"
-        )
-    rest = ", ".join(str(run.record.seed) for _, each in pools[1:] for run in _by_seed(each))
-    return pools[0][1], f"seeds {rest} of {system} are left out, made elsewhere ({told})"
-
-
-def _by_seed(runs: Iterable[Run]) -> list[Run]:
-    return sorted(runs, key=lambda run: run.record.seed)
-
-
 def _several(name: str, variants: Mapping[str, RunRecord]) -> str:
     """Which variants a name may mean, by what tells them apart, and how to choose one."""
     facts = {
@@ -211,9 +182,9 @@ def _several(name: str, variants: Mapping[str, RunRecord]) -> str:
 
 def _side(runs: Sequence[Run]) -> Side:
     from zoo.results.leaderboard import overrides
-    from zoo.results.pools import Environment
+    from zoo.results.pools import Environment, largest
 
-    runs, left_out = _pool(runs)
+    runs, left_out = largest(runs)
     first = runs[0].record
     read: dict[int, Sequence[Prediction]] = {}
     for run in runs:

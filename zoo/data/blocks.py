@@ -101,7 +101,7 @@ def read_blocks(
             _check_words(block, file)
             block = None
             continue
-        columns = _columns(line)
+        columns = columns_of(line)
         if (
             block is not None
             and len(columns) == width
@@ -187,7 +187,7 @@ def _lines(file: Path, notice: Notice, mark: str | None) -> Lines:
     return Lines(text)
 
 
-def _columns(line: str) -> list[str]:
+def columns_of(line: str) -> list[str]:
     """The columns of a row; none for a blank line. A no-break space is a word like any other."""
     if "\t" in line:
         columns = line.split("\t")
@@ -266,7 +266,7 @@ def _layout(lines: Iterable[str], file: Path, given: Columns | None = None) -> L
     rows = (
         (number, _trimmed(columns, 2))
         for number, line in enumerate(lines, 1)
-        if (columns := _columns(line))
+        if (columns := columns_of(line))
         and columns[0] != DOCSTART
         and not _is_mark(line)
         and not invisible("".join(columns))

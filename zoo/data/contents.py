@@ -63,10 +63,12 @@ class Contents:
             return None
         settings = json.dumps(part.resolved(), sort_keys=True, default=str)
         state = hashlib.sha256(f"{self._code}\n{settings}\n".encode())
-        path = part.settings.get("path")
         try:
-            for line in _files(root / path) if path is not None else ():
-                state.update(f"{line}\n".encode(errors="surrogateescape"))
+            if (path := part.settings.get("path")) is not None:
+                _folder(root / path)
+            for place in {root / name for name in names}:  # captions, for one, may lie in the root
+                for line in sorted(_files(place)):
+                    state.update(f"{line}\n".encode(errors="surrogateescape"))
         except OSError:
             return None
         return state.hexdigest()
@@ -81,15 +83,20 @@ def summary(splits: Splits) -> str:
     return f"{sentences} sentences, {pictures or 'no'} pictures, {captions or 'no'} captions"
 
 
-def _files(place: Path) -> Iterator[str]:
-    """The path, size and times of every file below a folder.
-
-    Raises:
-        OSError: it is no folder, a file can't be looked at, or there is a link.
-    """
+def _folder(place: Path) -> None:
+    """Raises OSError where there is no folder."""
     if not place.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "no folder", str(place))
-    for file in sorted(place.rglob("*")):
+
+
+def _files(place: Path) -> Iterator[str]:
+    """The path, size and times of a file, or of every file below a folder; nothing of what is not
+    there.
+
+    Raises:
+        OSError: a file can't be looked at, or there is a link.
+    """
+    for file in [*([place] if place.is_file() else ()), *place.rglob("*")]:
         facts = file.lstat()
         if stat.S_ISLNK(facts.st_mode):
             raise OSError(errno.ELOOP, "a link", str(file))

@@ -84,6 +84,13 @@ def split_files(
     if not whole and not present and len(other) == 1:
         return {WHOLE: other[0]}
     if not whole and "train" in present and not other:
+        for split in (split for split, file in found.items() if file is None):
+            if stray := next((e for e in sorted(place.iterdir()) if _is_called(e, split)), None):
+                raise DataError(
+                    f"{stray}: is called as the {split} split, and files that end in "
+                    f"{stray.suffix or 'nothing'} are not read; rename it to "
+                    f"{stray.stem.lower()}{suffixes[0]}, or move it away"
+                )
         return present
     missing = next(split for split, file in found.items() if file is None)
     folders = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
@@ -92,6 +99,11 @@ def split_files(
         f"{place}: no file for {missing}; add {SPLITS[missing][0]}{suffixes[0]} or name it: "
         f"`splits: {{{missing}: FILE}}`{hint}"
     )
+
+
+def _is_called(entry: Path, split: Split) -> bool:
+    """Whether a file bears the name of a split, whatever it ends in."""
+    return entry.is_file() and entry.stem.lower() in SPLITS[split]
 
 
 _BESIDE = re.compile(r"(?i)caption|readme|licen[cs]e|notes?\b")

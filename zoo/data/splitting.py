@@ -90,8 +90,7 @@ def _groups(samples: Sequence[Sample], posts: Sequence[str]) -> list[str]:
         same = [f"words {' '.join(sample.words).casefold()}"]
         if count.isdecimal() and before in ids:
             same.append(f"id {before}")
-        if sample.picture is not None:
-            same.append(f"picture {sample.picture.name}")
+        same += [f"picture {picture.name}" for picture in sample.pictures]
         if posts:
             same.append(f"post {posts[number]}")
         for name in same:

@@ -29,6 +29,9 @@ from zoo.files import abandoned, write_atomic
 SHARD = 128 << 20
 """Bytes of rows from which on a shard is written."""
 
+PASSING = 256 << 20
+"""Bytes of rows that are kept in memory where none is written."""
+
 Row = Mapping[str, Tensor]
 """One sample's features by name."""
 
@@ -174,6 +177,11 @@ class Features:
         except (SafetensorError, OSError) as error:
             _log.debug("%s: %s", path, error)
             stated, index = None, {}
+        except RuntimeError as error:  # there are more files than can be mapped at once
+            raise RunError(
+                f"{path}: can't be mapped into memory ({' '.join(str(error).split())}); delete the "
+                f"folder {self.folder}, whose features are then computed again"
+            ) from error
         if stated is None or stated != _index_digest(index) or stated != path.stem:
             self._drop(path)
             return
@@ -201,6 +209,48 @@ def _index_digest(index: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(value.shape)}".encode())
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()
+
+
+class Passing:
+    """Features that are computed for a moment and not written, beside those on disk.
+
+    They take at most ``PASSING`` bytes; the oldest go first, and are computed again where they are
+    asked for.
+    """
+
+    def __init__(self, stored: Features) -> None:
+        self.stored, self.folder = stored, stored.folder
+        self._rows: dict[bytes, Row] = {}
+        self._size = 0
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._rows or key in self.stored
+
+    def get(self, key: bytes) -> Row | None:
+        """A row; None where it is not there."""
+        return self._rows[key] if key in self._rows else self.stored.get(key)
+
+    def put(self, key: bytes, row: Row) -> None:
+        """Add a row."""
+        self._rows[key] = row
+        self._size += _size(row)
+        while self._size > PASSING and len(self._rows) > 1:
+            self._size -= _size(self._rows.pop(next(iter(self._rows))))
+
+    def flush(self) -> None:
+        """Nothing is written."""
+
+    def refresh(self) -> None:
+        """What is on disk was read."""
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """There is nothing that another process would compute, too."""
+        yield
+
+
+def _size(row: Row) -> int:
+    return sum(value.nbytes for value in row.values())
 
 
 def _bytes(data: bytes) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from zoo.encoders.features import Features, Row
+from zoo.encoders.features import Features, Passing, Row
 from zoo.encoders.keys import Asked, device_kind, fingerprint, key_of
 from zoo.encoders.pictures import place
 from zoo.errors import RunError
@@ -47,19 +47,22 @@ class Kept:
     ) -> None:
         self.encoder, self.cache, self.pack = encoder, cache, pack
         self._fingerprint: str | None = None
-        self._features: tuple[str, Features] | None = None
+        self._features: tuple[str, Features | Passing] | None = None
+        self.passing = False
+        """Whether what is computed is not written: of a stream of sentences, each read once."""
         self._missing: dict[bytes, Sample] = {}
         self._asked: dict[bytes, Sample] = {}
 
     @property
-    def features(self) -> Features:
+    def features(self) -> Features | Passing:
         """Those on disk, of the encoder with its present weights on its present device."""
         if self._fingerprint is None:
             self._fingerprint = fingerprint(self.encoder, Kept)
         key = f"{self._fingerprint} {device_kind(_device(self.encoder))}"
         if self._features is None or self._features[0] != key:
             folder = hashlib.sha256(key.encode()).hexdigest()[:32]
-            self._features = key, Features.at(self.cache / "features" / folder)
+            stored = Features.at(self.cache / "features" / folder)
+            self._features = key, Passing(stored) if self.passing else stored
         return self._features[1]
 
     def forget(self) -> None:
@@ -68,7 +71,8 @@ class Kept:
 
     def ask(self, key: bytes, sample: Sample, alone: Asked | None = None) -> Asked:
         """Note that a sample's features will be read."""
-        self._asked[key] = sample
+        if not self.passing:
+            self._asked[key] = sample
         if key not in self.features:
             self._missing[key] = sample
         return Asked(key, sample, alone)
@@ -127,9 +131,10 @@ class Kept:
         """SHA-256 over the features of all samples that were asked for."""
         self._missing |= {k: v for k, v in self._asked.items() if k not in self.features}
         self.finish()
-        found = hashlib.sha256()
+        features, found = self.features, hashlib.sha256()
+        assert isinstance(features, Features), "of a run, whose features are written"
         for key in sorted(self._asked):
-            found.update(key + self.features.digest(key))
+            found.update(key + features.digest(key))
         return found.hexdigest()
 
     def _size(self, sample: Sample, row: Any) -> int:

@@ -16,6 +16,21 @@ PROBE = ("Kevin", "Durant", "plays", "in", "New", "York")
 """Words that are read one by one and as running text; the pieces have to be the same."""
 
 _TEXT = " ".join(("So", *PROBE))
+_MARKED = (
+    "Mütter",
+    "Mu\u0308tter",
+    "ＮＢＡ",
+    "京都",
+    "ﬁnal",
+    "½",
+    "™",
+    "…",
+    "\U0001d5d7",
+    "😀",
+    "Ελλάδα",
+)
+"""Words that a normaliser may change: accents, full width, ligatures, signs, Chinese, letters of
+mathematics."""
 LEAD = 3
 """The most pieces that the first word of this text has, with the sign of a word's beginning."""
 
@@ -139,6 +154,57 @@ class Splitter:
         )
 
 
+def cut_windows(words: Sequence[Sequence[int]], limit: int) -> tuple[list[slice], list[int]]:
+    """Lay overlapping windows over a sentence, and say for each word which one to read it in.
+
+    Windows are ``limit`` pieces wide and half a window apart. A word is read where it stands
+    farthest from a cut; the true ends of the sentence are no cuts.
+
+    Args:
+        words: each word's pieces.
+        limit: pieces a window may hold.
+
+    Returns:
+        Slices of the flat sequence of pieces, and a window index for each word.
+    """
+    total = sum(map(len, words))
+    if total <= limit:
+        return [slice(0, total)], [0] * len(words)
+    lefts = [*range(0, total - limit, max(1, limit // 2)), total - limit]
+    chosen, start = [], 0
+    for pieces in words:
+        end = start + len(pieces)
+
+        def margin(window: int, start: int = start, end: int = end) -> int:
+            left = lefts[window]
+            before = start - left if left > 0 else total
+            after = left + limit - end if left + limit < total else total
+            return min(before, after)
+
+        holding = [w for w, left in enumerate(lefts) if left <= start < left + limit]
+        chosen.append(max(holding, key=margin))
+        start = end
+    return [slice(left, left + limit) for left in lefts], chosen
+
+
+def shares_of(slices: Sequence[slice], before: int, after: int) -> tuple[list[float], ...]:
+    """Of each of several windows the shares of its pieces, so that a piece of several counts once.
+
+    Args:
+        before, after: special pieces around a window, which count once in all.
+    """
+    if len(slices) == 1:
+        return ()
+    times = [0] * slices[-1].stop
+    for each in slices:
+        for place in range(each.start, each.stop):
+            times[place] += 1
+    special = [1 / len(slices)]
+    return tuple(
+        special * before + [1 / n for n in times[each]] + special * after for each in slices
+    )
+
+
 def load_tokenizer(model: str, folder: Path) -> Any:
     """The model's tokenizer, with the vocabulary that its files hold. Raises ConfigError."""
     from transformers import AutoTokenizer
@@ -199,18 +265,29 @@ def _compare(model: str, file: Path, tokenizer: Any) -> None:
         own = Tokenizer.from_file(str(file))
         own.no_truncation()
         own.no_padding()
-        said = own.encode(_TEXT, add_special_tokens=False).tokens
-        done = tokenizer.convert_ids_to_tokens(
-            tokenizer(_TEXT, add_special_tokens=False, verbose=False)["input_ids"]
-        )
-    alike = 0
-    while alike < min(len(said), len(done)) and said[-alike - 1] == done[-alike - 1]:
-        alike += 1
-    if max(len(said), len(done)) - alike > LEAD:
-        raise ConfigError(
-            f"model `{model}`: `{_TEXT}` is split into {' '.join(done)} where {file} says "
-            f"{' '.join(said)}; put the model's own tokenizer_config.json there"
-        )
+
+    def differs(text: str) -> tuple[list[str], list[str]] | None:
+        with strict(f"model `{model}`: its tokenizer can't be loaded"):
+            said: list[str] = own.encode(text, add_special_tokens=False).tokens
+            done: list[str] = tokenizer.convert_ids_to_tokens(
+                tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            )
+        alike = 0
+        while alike < min(len(said), len(done)) and said[-alike - 1] == done[-alike - 1]:
+            alike += 1
+        return (said, done) if max(len(said), len(done)) - alike > LEAD else None
+
+    marked = [f"{_TEXT} {word}" for word in _MARKED]
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not differs(_TEXT) and any(map(differs, marked)) and backend is not None:
+        backend.normalizer = own.normalizer  # the library makes one of its own for some classes
+    for text in (_TEXT, *marked):
+        if found := differs(text):
+            said, done = found
+            raise ConfigError(
+                f"model `{model}`: `{text}` is split into {' '.join(done)} where {file} says "
+                f"{' '.join(said)}; put the model's own tokenizer_config.json there"
+            )
 
 
 def _missing(model: str, folder: Path, files: Iterable[str]) -> ConfigError:

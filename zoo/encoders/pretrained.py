@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from zoo.encoders.checkpoint import TEXT
 from zoo.encoders.hub import fetch
 from zoo.encoders.loading import load_config, load_model, strict
-from zoo.encoders.pieces import PROBE, Splitter
+from zoo.encoders.pieces import PROBE, Splitter, cut_windows, shares_of
 from zoo.errors import ConfigError
 from zoo.parts import TextEncoder
 from zoo.types import Inputs, Sample, Text
@@ -40,39 +40,6 @@ class Pieces(NamedTuple):
     words: list[tuple[int, int, int]]
     own: int | None = None
     shares: tuple[list[float], ...] = ()
-
-
-def cut_windows(words: Sequence[Sequence[int]], limit: int) -> tuple[list[slice], list[int]]:
-    """Lay overlapping windows over a sentence, and say for each word which one to read it in.
-
-    Windows are ``limit`` pieces wide and half a window apart. A word is read where it stands
-    farthest from a cut; the true ends of the sentence are no cuts.
-
-    Args:
-        words: each word's pieces.
-        limit: pieces a window may hold.
-
-    Returns:
-        Slices of the flat sequence of pieces, and a window index for each word.
-    """
-    total = sum(map(len, words))
-    if total <= limit:
-        return [slice(0, total)], [0] * len(words)
-    lefts = [*range(0, total - limit, max(1, limit // 2)), total - limit]
-    chosen, start = [], 0
-    for pieces in words:
-        end = start + len(pieces)
-
-        def margin(window: int, start: int = start, end: int = end) -> int:
-            left = lefts[window]
-            before = start - left if left > 0 else total
-            after = left + limit - end if left + limit < total else total
-            return min(before, after)
-
-        holding = [w for w, left in enumerate(lefts) if left <= start < left + limit]
-        chosen.append(max(holding, key=margin))
-        start = end
-    return [slice(left, left + limit) for left in lefts], chosen
 
 
 class Pretrained(TextEncoder):
@@ -153,24 +120,9 @@ class Pretrained(TextEncoder):
             lead = lead if lead < len(pieces) else 0
             places.append((window, start + lead - slices[window].start, len(pieces) - lead))
             start += len(pieces)
-        made = Pieces(
-            [prefix + flat[s] + suffix for s in slices], places, shares=self._shares(slices)
-        )
+        shares = shares_of(slices, len(prefix), len(suffix))
+        made = Pieces([prefix + flat[s] + suffix for s in slices], places, shares=shares)
         return self._with_context(made, sample) if self.context_fields else made
-
-    def _shares(self, slices: Sequence[slice]) -> tuple[list[float], ...]:
-        """Of each window the shares of its pieces, so that a piece of several counts once."""
-        if len(slices) == 1:
-            return ()
-        times = [0] * slices[-1].stop
-        for each in slices:
-            for place in range(each.start, each.stop):
-                times[place] += 1
-        special = 1 / len(slices)
-        before, after = (len(each) for each in (self.splitter.prefix, self.splitter.suffix))
-        return tuple(
-            [special] * before + [1 / n for n in times[each]] + [special] * after for each in slices
-        )
 
     def _with_context(self, alone: Pieces, sample: Sample) -> Pieces:
         """The sentence with the context behind it: whole fields, then a cut one, as room allows."""

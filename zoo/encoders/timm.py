@@ -83,7 +83,8 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         )
     for key in ("state_dict", "model"):
         read = read[key] if isinstance(read, Mapping) and key in read else read
-    if not isinstance(read, Mapping) or not all(isinstance(v, Tensor) for v in read.values()):
+    tensors = isinstance(read, Mapping) and all(isinstance(v, Tensor) for v in read.values())
+    if not read or not tensors:  # timm would take its own weights for none
         raise ConfigError(f"timm: {file} can't be loaded: it holds no state_dict of tensors")
     return dict(read)
 

@@ -44,6 +44,7 @@ class Family(NamedTuple):
     skip: str | int = 0
     free: bool = False
     norm: str | None = None
+    squeezed: int | None = None
 
 
 _HALF = (0.5, 0.5, 0.5)
@@ -71,6 +72,7 @@ _CONVNEXT = Family(
     pooled="own",
     free=True,
     norm="layernorm",
+    squeezed=384,
 )
 FAMILIES = {
     "clip": _CLIP,
@@ -259,6 +261,8 @@ class ViT(ImageEncoder):
         else:
             own = said.own_size(config.image_size, crop)
             self.size = own if family.free else config.image_size
+            if family.squeezed and self.size >= family.squeezed and not said.do_center_crop:
+                crop = False  # from that size on its processor squeezes the whole picture
         self.short = said.whole_side(self.size) if crop else None
         self.model.eval()
         with strict(f"vit: model `{model}` can't read pictures of {self.size} pixels"):

@@ -23,11 +23,12 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
         texts = [file.with_suffix(".txt") if file.suffix == ".ann" else file]
     if not texts:
         raise DataError(f"{file}: a folder is read as one of brat, and no .txt file is there")
+    top = file if file.is_dir() else file.parent
     for each in texts:
-        yield _document(each)
+        yield _document(each, each.relative_to(top).with_suffix("").as_posix())
 
 
-def _document(file: Path) -> Document:
+def _document(file: Path, id: str) -> Document:
     annotations = file.with_suffix(".ann")
     if not annotations.exists():
         return Document(str(file), faults=[f"{annotations}: no such file; {file.name} needs it"])
@@ -37,7 +38,7 @@ def _document(file: Path) -> Document:
         return Document(str(file), faults=[f"{file}: can't be read ({error.strerror})"])
     except UnicodeDecodeError as error:
         return Document(str(file), faults=[f"{file}: can't be read as UTF-8 ({error})"])
-    made = Document(str(file), id=file.stem, text=written, by="line")
+    made = Document(str(file), id=id, text=written, by="line")
     lines = text_of(annotations).split("\n") if annotations.read_bytes().strip() else []
     spans: list[CharSpan] = []
     found_ones: list[tuple[str, str, list[tuple[int, int]], str]] = []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from zoo.errors import DataError
 from zoo.files import owner, sweep_beside
 from zoo.importers.documents import Conversion, Document, Sentence
 from zoo.importers.formats import FORMATS, guess, read
-from zoo.importers.record import image_names
+from zoo.importers.hf_ import card_of
+from zoo.importers.record import image_names, uploaded
 from zoo.types import Picture, Sample, Splits
 
 MOST_FAULTS = 100
@@ -74,14 +76,25 @@ def convert(
             made += [(split, sentence) for sentence in conversion.sentences(document)]
     if conversion.faults:
         _refuse(conversion.faults)
+    cards = {
+        card[0]: card[1]
+        for file in files
+        if names is None and (kind or guess(file)) == "hf" and (card := card_of(file))
+    }
     if not made:
         raise DataError(f"{some(map(str, files))}: no sentence in there")
     folder = PictureFolder(images) if images is not None else None
     findings, absent = conversion.findings(), list[str]()
+    findings += [
+        f"where tags are numbers, {card} names them: "
+        + ", ".join(f"{number} = {tag}" for number, tag in enumerate(tags))
+        for card, tags in cards.items()
+    ]
     ids, given = Ids(), {sentence.document.id for _, sentence in made}
     free = (name for name in map(str, count(1)) if name not in given)
     samples: list[tuple[Split | None, Sample]] = []
-    repeated, embedded = list[str](), dict[str, Picture]()
+    repeated, known = list[str](), dict[str, Picture]()
+    written = defaultdict[str, dict[str, str]](dict)  # by file, the names that it answers to
     for split, sentence in made:
         document = sentence.document
         id = document.id or next(free)
@@ -90,14 +103,17 @@ def convert(
         found = list[Picture]()
         for name, data in document.pictures:
             if data:
-                found.append(_embedded(data, name or id, embedded))
+                found.append(_embedded(data, name or id, known))
             elif folder and name:
                 picture = _named(folder, name, document.where)
-                found += [picture] if picture else []
-                absent += [] if picture else [image_names(name)[-1]]
+                if picture:
+                    found.append(_alone(picture, known))
+                    written[picture.name].setdefault(image_names(name)[0], document.where)
+                else:
+                    absent.append(image_names(name)[-1])
         if folder and document.id and not document.pictures:
             picture = folder.find(document.id, document.where)
-            found += [picture] if picture else []
+            found += [_alone(picture, known)] if picture else []
         sample = Sample(
             ids.unique(id, "", lambda _, id: repeated.append(id)),
             sentence.words,
@@ -109,6 +125,7 @@ def convert(
             tuple(found[1:]),
         )
         samples.append((split, sample))
+    findings += _answering(written)
     if absent:
         what = ("picture is named and absent", "pictures are named and absent")
         findings.append(f"{counted(len(absent), *what)}: {some(absent)}")
@@ -182,13 +199,47 @@ def _named(folder: PictureFolder, written: str, where: str) -> Picture | None:
     return folder.find(name, where)
 
 
+def _answering(written: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Pictures that several names lead to, by their ends, which may have been several pictures.
+
+    Args:
+        written: by picture the paths that lead to it, each with where it is first written.
+
+    Raises:
+        DataError: they were several: uploads that the tool told apart.
+    """
+    faults, findings = list[str](), list[str]()
+    for name, places in written.items():
+        uploads = [path for path in places if uploaded(path)]
+        if len(uploads) > 1:
+            faults.append(
+                f"{', '.join(places[path] for path in uploads)}: `{'` and `'.join(uploads)}` are "
+                f"several uploads and would all be the picture {name}; give each its own name"
+            )
+        elif len(places) > 1:
+            findings.append(f"one picture for several names: {name} for {some(places)}")
+    if faults:
+        _refuse(faults)
+    return findings
+
+
+def _alone(picture: Picture, known: dict[str, Picture]) -> Picture:
+    """A picture of the folder; another name where one of other content has its own."""
+    there = known.setdefault(picture.name, picture)
+    if there is picture or there.path == picture.path or there.digest() == picture.digest():
+        return picture
+    name, suffix = picture_id(picture.name), Path(picture.name).suffix
+    return _alone(replace(picture, name=f"{name}-{picture.digest()[:12]}{suffix}"), known)
+
+
 def _embedded(data: bytes, name: str, known: dict[str, Picture]) -> Picture:
     """A picture that lies in the file of documents; no two have one name."""
     name = image_names(name)[-1]
     suffix = next((suffix for start, suffix in BEGINNINGS.items() if data.startswith(start)), "")
     if picture_id(name) == name:
         name += suffix
-    if known.setdefault(name, made := Picture(name, data=data)).data == data:
+    made = Picture(name, data=data)
+    if known.setdefault(name, made).digest() == made.digest():
         return made
     return _embedded(data, f"{picture_id(name)}-{made.digest()[:12]}{suffix}", known)
 

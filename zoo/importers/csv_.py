@@ -19,6 +19,7 @@ from zoo.tags import read_tags, split_tag
 WORD = ("word", "token", "words", "tokens")
 TAG = ("tag", "ner", "ner_tag", "label", "ner_tags", "tags", "iob")
 SENTENCE = ("sentence #", "sentence", "sentence_id", "sent_id", "sentence_idx", "sentence id", "id")
+DOCUMENT = ("doc_id", "document_id", "document", "doc", "tweet_id", "post_id", "file", "id")
 SPANS = ("entities", "label", "labels", "spans")
 
 
@@ -116,7 +117,10 @@ def _texts(
 def _words(
     file: Path, table: Table, columns: Mapping[str, str], word: str, tag: str
 ) -> Iterator[Document]:
-    """Sentences of rows; the column that tells them apart may be filled in the first row only."""
+    """Sentences of rows; the column that tells them apart may be filled in the first row only.
+
+    Where there is a column of documents, too, the numbers of sentences may begin anew in each.
+    """
     by = _column(columns, SENTENCE)
     if by is None:
         raise DataError(f"{file}:1: no column tells the sentences apart; name it `sentence`")
@@ -127,19 +131,23 @@ def _words(
             f"{file}:1: `{by}` is another in every row, and numbers words; call the column that "
             "tells sentences apart `sentence`"
         )
+    of = next((columns[c] for c in DOCUMENT if c in columns and columns[c] != by), None)
+    if of is not None and not _groups([row[names.index(of)].strip() for _, row in table[1:]]):
+        of = None
     document: Document | None = None
-    words, tags, current = list[str](), list[str](), ""
+    words, tags, current, post = list[str](), list[str](), "", ""
     for line, cells in table[1:]:
         row = dict(zip(names, cells, strict=False))
         where = f"{file}:{line}"
         name = (row[by] or "").strip() or current
-        if document is None or name != current:
+        whose = (row[of] or "").strip() or post if of else ""
+        if document is None or (name, whose) != (current, post):
             if document is not None:
                 yield _sentence(document, words, tags)
             beside = {key: row[own] for key, own in columns.items() if own not in (word, tag, by)}
-            known = facts({**beside, "id": name})
+            known = facts({**beside, "id": whose or name})
             document = Document(where, **{**known, "extra": {}})
-            words, tags, current = [], [], name
+            words, tags, current, post = [], [], name, whose
         written, what = row[word] or "", (row[tag] or "").strip()
         if not written.strip():
             if what not in ("", "O"):
@@ -154,6 +162,12 @@ def _words(
         tags.append(what)
     if document is not None:
         yield _sentence(document, words, tags)
+
+
+def _groups(values: Sequence[str]) -> bool:
+    """Whether a column holds a document's name, and not another value in every row."""
+    told = [value for value in values if value]
+    return bool(told) and (len(told) < len(values) or len(set(told)) < len(told))
 
 
 def _sentence(document: Document, words: Sequence[str], tags: Sequence[str]) -> Document:

@@ -20,7 +20,8 @@ _CARDS = ("dataset_info.json", "dataset_infos.json", "README.md")
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
     """See :func:`zoo.importers.formats.read`. The card beside the file names numbers."""
-    names = names or names_beside(file)
+    if names is None and (card := card_of(file)):
+        names = card[1]
     for where, record in records(file):
         yield made(record, where, names)
 
@@ -32,16 +33,20 @@ def made(record: Any, where: str, names: list[str] | None) -> Document:
         return Document(where, faults=list(error.problems))
 
 
-def names_beside(file: Path) -> list[str] | None:
-    """The tags' names in a dataset's card in the file's folder or the one above; None without."""
-    for folder in (file.parent, file.parent.parent):
+def card_of(file: Path) -> tuple[Path, list[str]] | None:
+    """The dataset's card that names the tags, and their names; None without.
+
+    It stands beside the file, or above a folder ``data``, as on the hub.
+    """
+    above = [file.parent.parent] if file.parent.name == "data" else []
+    for folder in (file.parent, *above):
         for card in _CARDS:
             try:
                 text = (folder / card).read_text(encoding="utf-8")
             except (OSError, ValueError):
                 continue
             if names := names_in(_data(card, text), str(folder / card)):
-                return names
+                return folder / card, names
     return None
 
 

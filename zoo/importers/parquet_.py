@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zoo.errors import DataError
 from zoo.importers.documents import Document
-from zoo.importers.hf_ import made, names_beside, names_in
+from zoo.importers.hf_ import card_of, made, names_in
 
 
 def read(file: Path, names: list[str] | None) -> Iterator[Document]:
@@ -25,7 +25,9 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{file}: can't be read as Parquet ({error}); export it again") from error
     stored = (table.schema_arrow.metadata or {}).get(b"huggingface")
-    names = names or _stored(stored, file) or names_beside(file)
+    names = names or _stored(stored, file)
+    if names is None and (card := card_of(file)):
+        names = card[1]
     number = 0
     for batch in table.iter_batches():
         for row in batch.to_pylist():

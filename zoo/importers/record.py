@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -22,6 +22,9 @@ _KEPT_BY_TOOLS = {
     "answer",
 }  # fmt: skip
 """Fields in which annotation tools keep accounts of their own."""
+
+ANNOTATIONS = ("label", "labels", "spans", "ner_tags", "tags")
+"""Fields of annotations, of which a record uses one."""
 
 _OWN = {"id", "text", "words", "entities", "caption", "language", *IMAGES}
 
@@ -42,8 +45,14 @@ def document(record: Any, where: str, names: Sequence[str] | None = None) -> Doc
             f"{where}: no entities; give them as `entities`, `label` or `ner_tags`, "
             "[] where there are none"
         )
+    words = own.get("words")
+    if more := [key for key in ANNOTATIONS if _annotates(own.get(key), words, bool(spans))]:
+        raise DataError(
+            f"{where}: annotations stand in `{more[0]}` and in another field; leave the one that "
+            "holds the entities"
+        )
     made = Document(where, **facts(own))
-    if isinstance(own.get("text"), str) and "words" not in own:
+    if isinstance(own.get("text"), str) and ("words" not in own or _of_text(own, said, where)):
         made.text = own["text"]
         repeated = said if len(said) == len(spans) else [None] * len(spans)
         made.spans = [
@@ -51,7 +60,6 @@ def document(record: Any, where: str, names: Sequence[str] | None = None) -> Doc
             for each, text in zip(spans, repeated, strict=True)
         ]
         return made
-    words = own.get("words")
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise DataError(f"{where}: no `text`, and no list of words as `tokens` or `words`")
     if wrong := next((each for word in words if (each := unreadable(word))), None):
@@ -67,6 +75,48 @@ def document(record: Any, where: str, names: Sequence[str] | None = None) -> Doc
             )
         last = entity.end
     return made
+
+
+def _annotates(value: Any, words: Any, others: bool) -> bool:
+    """Whether a field that was not read holds annotations: spans, or a tag a word where there are
+    no ``others``."""
+    if not isinstance(value, list) or not value:
+        return False
+    if all(
+        isinstance(each, Mapping) or (isinstance(each, list) and len(each) > 2) for each in value
+    ):
+        return True
+    return not others and isinstance(words, list) and len(value) == len(words)
+
+
+def _of_text(own: Mapping[str, Any], said: Sequence[str | None], where: str) -> bool:
+    """Whether the spans of a record that has a text and words are places in the text.
+
+    Raises:
+        DataError: they may be either.
+    """
+    spans, words, text = own["entities"], own["words"], own["text"]
+    if not spans or not said:  # from tags, a word each
+        return False
+
+    def fits(count: Callable[[int, int], str]) -> bool:
+        return all(
+            repeated is not None and count(each["start"], each["end"]).split() == repeated.split()
+            for each, repeated in zip(spans, said, strict=True)
+        )
+
+    in_text = fits(lambda start, end: text[start:end])
+    in_words = isinstance(words, list) and fits(
+        lambda start, end: " ".join(map(str, words[start:end]))
+    )
+    if in_text != in_words:
+        return in_text
+    if max(each["end"] for each in spans) > len(words):
+        return True
+    raise DataError(
+        f"{where}: its offsets may count the characters of `text` or the words; leave one of the "
+        "two out"
+    )
 
 
 def facts(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +181,11 @@ def image_names(written: str) -> list[str]:
         names |= dict.fromkeys("/".join(steps[i:]) for i in range(len(steps)))
         names |= dict.fromkeys(_UPLOADED.sub("", step, count=1) for step in steps[-1:])
     return sorted(names, key=lambda name: -name.count("/")) or [written]
+
+
+def uploaded(path: str) -> bool:
+    """Whether a path ends as the name of a file that was uploaded to Label Studio."""
+    return bool(_UPLOADED.match(path.rpartition("/")[2]))
 
 
 def _spans(record: Mapping[str, Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
-from zoo.data.blocks import DOCSTART, NOTHING, is_comment, marked_id
+from zoo.data.blocks import DOCSTART, NOTHING, columns_of, is_comment, marked_id
 from zoo.data.captions import Captions
 from zoo.data.files import encodable, parse_json
 from zoo.data.pictures import PictureFolder
@@ -307,8 +307,10 @@ def _conll(
         rows = []
         if words:
             count += 1
-            picture = folder.find(id, f"{name}:{number}") if folder and id else None
-            made = Post(Sample(id or str(count), tuple(words), picture=picture))
+            where = f"{name}:{number}"
+            picture = folder.find(id, where) if folder and id else None
+            more = folder.more(id, where) if folder and id else ()
+            made = Post(Sample(id or str(count), tuple(words), picture=picture, more_pictures=more))
             yield tally.add(made, id if folder else None)
 
     number = 0
@@ -326,14 +328,10 @@ def _conll(
     yield from post(number)
 
 
-def _columns(row: str) -> list[str]:
-    return row.split("\t") if "\t" in row else row.split()
-
-
 def _counted(rows: Sequence[str], before: bool) -> bool:
     """Whether the first column counts the words of a sentence; ``before``: what the sentences
     before it show, for one too short to tell."""
-    columns = [_columns(row) for row in rows if not is_comment(row, counted=True)]
+    columns = [columns_of(row) for row in rows if not is_comment(row, counted=True)]
     if not columns or any(len(each) < 3 for each in columns):
         return False
     first = [each[0] for each in columns]
@@ -342,4 +340,4 @@ def _counted(rows: Sequence[str], before: bool) -> bool:
 
 
 def _word(row: str, counted: bool) -> str:
-    return _columns(row)[int(counted)].strip(" ") or NOTHING
+    return (columns_of(row) or [""])[int(counted)].strip(" ") or NOTHING

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.encoders.frozen import Frozen, FrozenText
 from zoo.parts import Encoder
 from zoo.system import System
 from zoo.types import Batch, Inputs, Sample, ScoredEntity
@@ -69,6 +70,9 @@ class Predictor:
         self.device = torch.device(kind)
         self.system = system.to(self.device).eval()
         self.encoders: dict[str, Encoder] = system.encoders()
+        for module in system.modules():
+            if isinstance(module, Frozen | FrozenText):
+                module.kept.passing = True
         self.tokens = TOKENS[kind]
         self.threads = threads
         half = {"bf16": torch.bfloat16, "fp16": torch.float16 if kind == "cuda" else None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,31 +82,46 @@ def _fill(loaded: Loaded, folder: Path, whole: bool) -> None:
     found = loaded.description
     if (loaded.folder / "run.json").is_file():
         found = found.model_copy(update={"about": about(loaded.folder)})
-    found = without_paths(found)
+    names = shared_names(found)
+    found = without_paths(found, names)
+    references = [shared_reference(each, names) for each in loaded.references]
     found = (
-        add_copies(folder, found, [shared_reference(each) for each in loaded.references], SHARED)
+        add_copies(folder, found, references, SHARED)
         if whole
         else write_description(folder, found, SHARED)
     )
     write_atomic(folder / CARD, card(found))
 
 
-def without_paths(found: Description) -> Description:
-    """The description with the last step alone of every path that names a model: the rest tells of
-    a machine, and of no model."""
-    text = found.model_dump_json()
+def shared_names(found: Description) -> dict[str, str]:
+    """The last step of every path that names a model, by the path: the rest tells of a machine, and
+    of no model. Where two paths end alike, a number tells them apart."""
+    names: dict[str, str] = {}
     for each in found.references:
-        if each.kind in ("folder", "file") and (path := _path(each.model)) is not None:
-            text = text.replace(_quoted(path), _quoted(Path(path).name))
+        path = _path(each.model) if each.kind in ("folder", "file") else None
+        if path is not None and path not in names:
+            last = Path(path)
+            name, number = last.name, 2
+            while name in names.values():
+                name, number = f"{last.stem}-{number}{last.suffix}", number + 1
+            names[path] = name
+    return names
+
+
+def without_paths(found: Description, names: Mapping[str, str]) -> Description:
+    """The description with these names in place of the paths."""
+    text = found.model_dump_json()
+    for path in sorted(names, key=len, reverse=True):  # one may be the beginning of another
+        text = text.replace(_quoted(path), _quoted(names[path]))
     return Description.model_validate_json(text)
 
 
-def shared_reference(reference: Reference) -> Reference:
+def shared_reference(reference: Reference, names: Mapping[str, str]) -> Reference:
     """A reference by the name that :func:`without_paths` gives it."""
     path = _path(reference.name.model)
-    if path is None:
+    if path is None or path not in names:
         return reference
-    name = reference.name.model.replace(path, Path(path).name)
+    name = reference.name.model.replace(path, names[path])
     return reference._replace(name=reference.name._replace(model=name))
 
 

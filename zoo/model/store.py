@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -173,22 +174,27 @@ def add_copies(
         references: the places of the models, by the names that the description has.
         name: of the description's file.
     """
-    places = {each.name: each for each in references}
+    places = defaultdict[tuple[Name, str], list[Reference]](list)
+    for each in references:
+        places[each.name, refer(each).digest].append(each)
+    folders: dict[Name, int] = {}  # what two encoders read of one model lies in one folder
     stored = []
     for number, reference in enumerate(found.references):
         if reference.copy_in is None:
-            at = places.get(Name(reference.model, reference.revision))
-            if at is None:
+            known = Name(reference.model, reference.revision)
+            there = places[known, reference.digest]
+            if not there:
                 raise DataError(
                     f"{folder}: model `{reference.model}` is not loaded by the system any more"
                 )
-            where = f"{COPIES}/{number}"
+            at = there.pop(0)
+            where = f"{COPIES}/{folders.setdefault(known, number)}"
             if at.need is None or at.place.is_file():
                 where += "/weights.safetensors"
-                (folder / where).parent.mkdir(parents=True)
+                (folder / where).parent.mkdir(parents=True, exist_ok=True)
                 _copy_weights([at.place], folder / where)
             else:
-                (folder / where).mkdir(parents=True)
+                (folder / where).mkdir(parents=True, exist_ok=True)
                 copy_files(at.place, at.need, folder / where)
             reference = reference.model_copy(update={"copy_in": where})
         stored.append(reference)
@@ -223,7 +229,15 @@ def _copy_weights(sources: Sequence[Path], target: Path) -> None:
             tensors |= load_file(source)
         else:
             read = torch.load(source, map_location="cpu", weights_only=True)
-            tensors |= {name: each for name, each in read.items() if hasattr(each, "dtype")}
+            for key in ("state_dict", "model"):  # of a checkpoint that holds more than weights
+                inner = read.get(key) if isinstance(read, Mapping) else None
+                read = inner if isinstance(inner, Mapping) else read
+            found = read.items() if isinstance(read, Mapping) else ()
+            tensors |= {name: each for name, each in found if hasattr(each, "dtype")}
+    if not tensors:
+        raise DataError(
+            f"{', '.join(map(str, sources))}: no tensor in there, so that no copy can be stored"
+        )
     target.touch()
     mode = target.stat().st_mode
     # transformers asks which framework wrote the file

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from zoo.errors import ConfigError
 from zoo.results.evidence import Run
 
 
@@ -51,6 +52,30 @@ def pooled(runs: Iterable[Run]) -> dict[Environment, list[Run]]:
     for run in runs:
         pools[Environment.of(run)].append(run)
     return pools
+
+
+def largest(runs: Sequence[Run]) -> tuple[list[Run], str | None]:
+    """Those of a variant's runs that may share a mean, and a remark on those that are left out.
+
+    Raises:
+        ConfigError: as many were made in one environment as in another.
+    """
+    pools = sorted(pooled(runs).items(), key=lambda pool: (-len(pool[1]), str(pool[0])))
+    if len(pools) == 1:
+        return list(runs), None
+    system = runs[0].record.system
+    told = "; ".join(f"{_seeds(each)}: {where.told}" for where, each in pools)
+    if len(pools[0][1]) == len(pools[1][1]):
+        raise ConfigError(
+            f"the runs of `{system}` were made in {len(pools)} environments, which are never "
+            f"pooled ({told}); give the id of one run, or make more seeds in one of them"
+        )
+    rest = _seeds([run for _, each in pools[1:] for run in each])
+    return pools[0][1], f"{rest} of {system} are left out, made elsewhere ({told})"
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    return f"seeds {', '.join(str(seed) for seed in sorted(run.record.seed for run in runs))}"
 
 
 def usual(runs: Sequence[Run]) -> Environment:

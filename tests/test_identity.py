@@ -126,9 +126,9 @@ def test_the_order_that_decides_counts(registry: Path) -> None:
     """The first pattern that matches a parameter gives its learning rate; views are built in
     order."""
     spec = job(registry).plan.system
-    first = Recipe(epochs=1, learning_rates={"text.*": 1e-5, "*": 1e-3})
-    other = Recipe(epochs=1, learning_rates={"*": 1e-3, "text.*": 1e-5})
-    assert first.learning_rate("text.x") != other.learning_rate("text.x")
+    first = Recipe(epochs=1, learning_rates={"text.*": 1e-5, "*.bias": 1e-3})
+    other = Recipe(epochs=1, learning_rates={"*.bias": 1e-3, "text.*": 1e-5})
+    assert first.learning_rate("text.bias") != other.learning_rate("text.bias")
     assert configuration(spec, first) != configuration(spec, other)
     grid = spec.views["grid"]
     one, two = (replace(spec, views=dict.fromkeys(names, grid)) for names in ("ab", "ba"))

@@ -192,11 +192,12 @@ def run(
     store.clean()
     todo = pending(planned, store, rerun)
     report = _Silent()
-    for each in {job.data.fingerprint: job.data for job in planned}.values():
-        write_posts(store.root, each.fingerprint, each.splits)
     if todo:
         check_pictures({id(job.data): job.data for job in todo}.values())
         check(todo)
+    for each in {job.data.fingerprint: job.data for job in planned}.values():
+        write_posts(store.root, each.fingerprint, each.splits)
+    if todo:
         engine(todo, jobs, None).execute(todo, store, report, rerun)
     if report.failed:
         raise RunError(*report.failed)

@@ -44,8 +44,7 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
     sweep(cache_folder())
     jobs = list({(job.system, job.dataset, job.id): job for job in jobs}.values())
     rerun = execution.rerun
-    for data in {job.data.fingerprint: job.data for job in jobs}.values():
-        write_posts(store.root, data.fingerprint, data.splits)
+    datasets = {job.data.fingerprint: job.data for job in jobs}
     todo = pending(jobs, store, rerun)
     done = sum(store.complete(job) for job in jobs)
     console.print(
@@ -54,6 +53,8 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
         highlight=False,
     )
     if not todo:
+        for data in datasets.values():  # of runs that were made elsewhere
+            write_posts(store.root, data.fingerprint, data.splits)
         return add_models(jobs, store, console) if execution.whole else 0
     from zoo.runs.run import check  # with all that training needs
 
@@ -61,6 +62,8 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
     check_pictures({id(job.data): job.data for job in todo}.values())
     weights = check(todo)
     chosen = engine(todo, execution.workers, execution.engine)
+    for data in datasets.values():
+        write_posts(store.root, data.fingerprint, data.splits)
     costs = Costs(todo, weights, stored_seconds(todo, store))
     with ConsoleReport(console, todo, costs, getattr(chosen, "workers", 1)) as report:
         failed = chosen.execute(todo, store, report, rerun)

@@ -268,14 +268,15 @@ def _compare(model: str, file: Path, tokenizer: Any) -> None:
 
     def differs(text: str) -> tuple[list[str], list[str]] | None:
         with strict(f"model `{model}`: its tokenizer can't be loaded"):
-            said: list[str] = own.encode(text, add_special_tokens=False).tokens
-            done: list[str] = tokenizer.convert_ids_to_tokens(
-                tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-            )
+            there = own.encode(text, add_special_tokens=False).ids
+            here = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         alike = 0
-        while alike < min(len(said), len(done)) and said[-alike - 1] == done[-alike - 1]:
+        while alike < min(len(there), len(here)) and there[-alike - 1] == here[-alike - 1]:
             alike += 1
-        return (said, done) if max(len(said), len(done)) - alike > LEAD else None
+        if max(len(there), len(here)) - alike <= LEAD:
+            return None
+        pieces = tokenizer.convert_ids_to_tokens
+        return pieces(there), pieces(here)
 
     marked = [f"{_TEXT} {word}" for word in _MARKED]
     backend = getattr(tokenizer, "backend_tokenizer", None)

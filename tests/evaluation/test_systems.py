@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from zoo.evaluation.systems import (
+    ALPHA,
     MARGIN,
     Interval,
     _interval,
@@ -319,7 +320,9 @@ def test_what_is_not_separated_shares_a_place(kinds: list[tuple[int, float, int]
         assert one is not None
         assert two is not None
         assert 1 <= one.best <= one.worst <= len(systems)
-        if not found(a, b).separate:
+        # A table keeps the sentences in which only a third system finds something, so that p differs
+        # in the third digit from that of the two alone.
+        if found(a, b).p > 1.02 * ALPHA:
             assert one.place == two.place
         if one.place < two.place:
             assert f1s[i] > f1s[j]

@@ -320,8 +320,8 @@ def test_what_is_not_separated_shares_a_place(kinds: list[tuple[int, float, int]
         assert one is not None
         assert two is not None
         assert 1 <= one.best <= one.worst <= len(systems)
-        # A table keeps the sentences in which only a third system finds something, so that p differs
-        # in the third digit from that of the two alone.
+        # A table keeps the sentences in which only a third system finds something, so that its p
+        # differs in the third digit from that of the two alone.
         if found(a, b).p > 1.02 * ALPHA:
             assert one.place == two.place
         if one.place < two.place:

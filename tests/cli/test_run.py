@@ -700,3 +700,11 @@ def test_an_interrupted_run_is_made_by_the_same_command(
     assert sorted(p.name for p in root.iterdir() if p.is_file()) == TABLES
     rows = json.loads((root / "leaderboard.json").read_text())
     assert "waits" in json.dumps(rows)
+
+
+def test_a_learning_rate_that_no_parameter_gets_is_told(zoo, registry: Path) -> None:
+    rates = 'recipes.quick.learning_rates={"txet.*": 1.0, "*": 1e-3}'
+    done = zoo("run", "registry.yaml", "--system", "plain", "-o", rates, "--keep-weights", "none")
+    assert done.returncode == 0, done.stderr
+    told = "recipe quick: no parameter of these systems gets the learning rate `txet.*`"
+    assert told in done.stdout + done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -60,7 +61,7 @@ def carry_out(jobs: Sequence[Job], store: Store, console: Console, execution: Ex
 
     say_notes(todo, console)
     check_pictures({id(job.data): job.data for job in todo}.values())
-    weights = check(todo)
+    weights = check(todo, partial(console.print, highlight=False, markup=False, soft_wrap=True))
     chosen = engine(todo, execution.workers, execution.engine)
     for data in datasets.values():
         write_posts(store.root, data.fingerprint, data.splits)

@@ -110,10 +110,12 @@ class Recipe(Strict):
 
     def learning_rate(self, parameter: str) -> float | None:
         """The learning rate of a parameter by its name; None where no pattern matches."""
-        for pattern, rate in self.learning_rates.items():
-            if fnmatchcase(parameter, pattern):
-                return rate
-        return None
+        pattern = self.pattern(parameter)
+        return None if pattern is None else self.learning_rates[pattern]
+
+    def pattern(self, parameter: str) -> str | None:
+        """The first pattern of ``learning_rates`` that a parameter's name matches."""
+        return next((each for each in self.learning_rates if fnmatchcase(parameter, each)), None)
 
 
 class Suite(Strict):

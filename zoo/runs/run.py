@@ -39,8 +39,11 @@ MANY_UNKNOWN = 0.2
 _ALL_THREADS = torch.get_num_threads()
 
 
-def check(jobs: Sequence[Job]) -> dict[str, float]:
+def check(jobs: Sequence[Job], say: Callable[[str], None] = lambda note: None) -> dict[str, float]:
     """Build each variant once, so that what a part refuses is known before anything is trained.
+
+    Args:
+        say: is told of learning rates that no parameter of any of the systems gets.
 
     Returns:
         By variant, a number in proportion to what an epoch computes, as far as parameters tell.
@@ -49,10 +52,14 @@ def check(jobs: Sequence[Job]) -> dict[str, float]:
         ConfigError: one line a system that can't be built.
     """
     problems, weights = [], dict[str, float]()
+    idle: dict[str, set[str]] = {}
     for job in variants(jobs):
         try:
             system = build(job.plan.system, job.data.learnt, cache_folder())
             weights[job.variant] = len(job.data.splits["train"]) * _weight(system)
+            rates = job.plan.recipe.learning_rates
+            left = idle.setdefault(job.plan.recipe_name, set(rates))
+            left -= {job.plan.recipe.pattern(name) for name, _ in system.named_parameters()}
         except ConfigError as error:
             problems += [f"systems.{job.system}: {problem}" for problem in error.problems]
         except Exception as error:
@@ -60,6 +67,11 @@ def check(jobs: Sequence[Job]) -> dict[str, float]:
             logging.getLogger(__name__).debug("%s: %s", job.system, error)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
+    for recipe, patterns in idle.items():
+        for pattern in sorted(patterns):
+            say(
+                f"recipe {recipe}: no parameter of these systems gets the learning rate `{pattern}`"
+            )
     return weights
 
 

@@ -100,7 +100,7 @@ def test_family(family: str, save: Save) -> None:
 
     # alignment: the pieces of a sentence are those of running text, and each word has its own
     for sample in SENTENCES:
-        (window,), places, _ = encoder.prepare(sample)
+        (window,), places, *_ = encoder.prepare(sample)
         inner = window[len(body.splitter.prefix) : len(window) - len(body.splitter.suffix)]
         running = tokenizer("So " + " ".join(sample.words), add_special_tokens=False)["input_ids"]
         assert running[-len(inner) :] == inner

@@ -393,7 +393,7 @@ def test_a_run_given_twice_is_one_run(registry: Path, monkeypatch, capsys) -> No
     jobs = make_jobs(plans, load_datasets(plans, registry.parent))
     store, made = Store(registry.parent / "results"), []
 
-    def check(jobs) -> dict[str, float]:
+    def check(jobs, say) -> dict[str, float]:
         made.append(("check", len(jobs)))
         return {}
 

@@ -408,3 +408,8 @@ def test_documents_of_one_name_in_several_folders(tmp_path: Path) -> None:
     made = convert([tmp_path / "all"], "brat", Conversion(), [1.0, 0.0], images=folder)
     found = {s.id: s.picture and s.picture.name for own in made.splits.values() for s in own}
     assert found == {"a/1": None, "b/1": "b/1.jpg"}
+
+
+def test_tags_beside_a_text_and_classes(take: Take) -> None:
+    record = {**BOTH, "ner_tags": ["B-PER", *["O"] * 5], "labels": [3, 4]}
+    assert shown(take({"train.jsonl": lines(record)}, "hf")) == ["[PER Anna] saw Rome in May ."]

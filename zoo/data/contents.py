@@ -66,7 +66,7 @@ class Contents:
         try:
             if (path := part.settings.get("path")) is not None:
                 _folder(root / path)
-            for place in {root / name for name in names}:  # captions, for one, may lie in the root
+            for place in sorted({root / name for name in names}):  # captions may lie in the root
                 for line in sorted(_files(place)):
                     state.update(f"{line}\n".encode(errors="surrogateescape"))
         except OSError:

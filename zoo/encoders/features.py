@@ -156,8 +156,8 @@ class Features:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
-        except (OSError, NotImplementedError) as error:
-            # filelock raises the latter where a file system has no locks, which are not needed here
+        except (OSError, NotImplementedError) as error:  # the latter is filelock's for "no locks"
+            # where a file system has none, both compute; the rows are the same
             _log.debug("%s: no lock: %s", self.folder, error)
         try:
             yield

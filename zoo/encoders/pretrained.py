@@ -33,7 +33,8 @@ class Pieces(NamedTuple):
     ``words`` has, a word, the window that its vectors are taken from, the place of its first
     sub-word there (counting special tokens) and how many it has from there on. ``own`` is how many
     pieces of the window are the sentence's (with its special pieces) where context stands behind.
-    ``shares`` says, for each piece of several windows, by how many windows it is read: 1 / n.
+    ``shares`` has, for each piece of several windows, the share by which it counts in a mean: 1 / n
+    where n windows read it.
     """
 
     windows: list[list[int]]

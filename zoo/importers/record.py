@@ -52,7 +52,7 @@ def document(record: Any, where: str, names: Sequence[str] | None = None) -> Doc
             "holds the entities"
         )
     made = Document(where, **facts(own))
-    if isinstance(own.get("text"), str) and ("words" not in own or _of_text(own, said, where)):
+    if isinstance(own.get("text"), str) and ("words" not in own or _of_text(own, where)):
         made.text = own["text"]
         repeated = said if len(said) == len(spans) else [None] * len(spans)
         made.spans = [
@@ -89,26 +89,27 @@ def _annotates(value: Any, words: Any, others: bool) -> bool:
     return not others and isinstance(words, list) and len(value) == len(words)
 
 
-def _of_text(own: Mapping[str, Any], said: Sequence[str | None], where: str) -> bool:
+def _of_text(own: Mapping[str, Any], where: str) -> bool:
     """Whether the spans of a record that has a text and words are places in the text.
 
     Raises:
         DataError: they may be either.
     """
     spans, words, text = own["entities"], own["words"], own["text"]
-    if not spans or not said:  # from tags, a word each
+    if not isinstance(words, list):
+        return True
+    if not spans or "text" not in spans[0]:  # from tags, a word each
         return False
 
     def fits(count: Callable[[int, int], str]) -> bool:
         return all(
-            repeated is not None and count(each["start"], each["end"]).split() == repeated.split()
-            for each, repeated in zip(spans, said, strict=True)
+            each["text"] is not None
+            and count(each["start"], each["end"]).split() == each["text"].split()
+            for each in spans
         )
 
     in_text = fits(lambda start, end: text[start:end])
-    in_words = isinstance(words, list) and fits(
-        lambda start, end: " ".join(map(str, words[start:end]))
-    )
+    in_words = fits(lambda start, end: " ".join(map(str, words[start:end])))
     if in_text != in_words:
         return in_text
     if max(each["end"] for each in spans) > len(words):

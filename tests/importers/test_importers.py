@@ -137,6 +137,18 @@ def test_every_format_gives_the_same(one, name):
     assert (sample.words, sample.entities) == (WORDS, (PER, LOC))
 
 
+def test_what_an_annotator_rejected_is_counted(one):
+    rejected = {"text": "no", "spans": [], "answer": "reject"}
+    ignored = {**rejected, "answer": "ignore"}
+    done = one("train.jsonl", lines({"text": TEXT, "spans": []}, rejected, ignored))
+    assert len(all_of(done)) == 1
+    (finding,) = done.findings
+    assert finding.startswith(
+        "2 documents that their annotators rejected or passed over are left out: "
+    )
+    assert [place.rpartition(":")[2] for place in finding.split(", ")] == ["2", "3"]
+
+
 def test_names_of_numbers_stand_in_the_card(one, tmp_path):
     names = {str(i): tag for i, tag in enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])}
     card = {

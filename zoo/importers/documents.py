@@ -37,6 +37,10 @@ _WORDING = {
         "files have tags without prefixes, in which adjacent entities of one type read as one",
     ),
     "empty": ("document without words is left out", "documents without words are left out"),
+    "rejected": (
+        "document that its annotator rejected or passed over is left out",
+        "documents that their annotators rejected or passed over are left out",
+    ),
     "utf-16": (
         "document counts offsets in UTF-16 units",
         "documents count offsets in UTF-16 units",
@@ -142,7 +146,8 @@ class Conversion:
             return []
         if document.text is None:
             if not document.words:
-                self._notice("empty", document.where)
+                if "rejected" not in document.noticed:
+                    self._notice("empty", document.where)
                 return []
             return [Sentence(document, tuple(document.words), tuple(document.entities))]
         if problem := unreadable(document.text):

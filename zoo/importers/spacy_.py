@@ -30,14 +30,14 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
 def _documents(record: Any, where: str) -> Iterator[Document]:
     match record:
         case None:  # a text that its annotator passed over
-            return
+            yield Document(where, noticed=["rejected"])
         case [str(text), {"entities": list(spans)}]:
             yield Document(where, text=text, spans=[span_of(each, where) for each in spans])
         case {"paragraphs": list(paragraphs)}:  # version 2's training format
             for paragraph in paragraphs:
                 yield from _paragraph(paragraph, where)
         case {"text": str(), "answer": ("reject" | "ignore")}:
-            return
+            yield Document(where, noticed=["rejected"])
         case {"text": str(), "ents": list(spans)}:  # as Doc.to_json has it
             groups = record.get("spans")
             fields = {k: v for k, v in record.items() if k not in ("ents", "tokens", "spans")}

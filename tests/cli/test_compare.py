@@ -138,7 +138,7 @@ def test_screen(zoo, results):
     assert "only A right" in done.stdout
     table = [line.split()[0] for line in lines if line.split() and line.split()[0] in TYPES]
     assert table == list(TYPES)
-    assert "corrected for all comparisons shown (Holm)" in done.stdout
+    assert "p: corrected for 4 comparisons (Holm), the one above included." in done.stdout
 
 
 @pytest.mark.parametrize("by", ["type", "width", "language"])
@@ -201,13 +201,20 @@ def test_wrong_use_is_one_line(zoo, results, tmp_path):
     store(results, "plain", 1, 0.5, dataset="other", suite="b", fingerprint="d" * 64)
     store(results, "new", 1, 0.5, dataset="other", suite="b", fingerprint="d" * 64)
     few = predictions(tmp_path / "few.jsonl", 1, 0.5, sentences=3)
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    folder = str(next(results.glob("runs/plain/mini/1-*")))
     for args, words in (
         (["seeing", "seein"], "did you mean `seeing`?"),
         (["seeing", "absent.jsonl"], "absent.jsonl: no such file"),
         (["plain", "seeing"], "`plain` has 2 variants; choose with --dataset"),
         (["plain", "seeing", "--dataset", "mimi"], "--dataset mimi: no stored run on it; did you"),
         (["plain", "seeing", "--suite", "c"], "--suite c: no stored run of it"),
-        (["seeing", "new"], "made from different data"),
+        (["seeing", "new"], "data (mini aaaaaaaaaaaa, other dddddddddddd); choose with --dataset"),
+        ([folder, "new", "--dataset", "other"], "dddddddddddd); compare runs on the same data"),
+        ([str(few), str(few), "--dataset", "mini"], "A and B are files or folders; leave it out"),
+        ([str(few), str(few), "--suite", "mini"], "A and B are files or folders; leave it out"),
+        ([str(empty), str(few)], "empty.jsonl: the file is empty; give stored predictions"),
         (["seeing", str(few)], "`s3` is in one of the two only"),
         (["plain", "seeing", "--results", "nowhere"], "nowhere holds no stored runs"),
         (["plain", "seeing", "--margin", "0"], "--margin"),
@@ -228,6 +235,42 @@ def test_no_language(zoo, tmp_path):
     done = zoo("compare", str(path), str(path), "--by", "language")
     assert (done.returncode, done.stdout) == (2, "")
     assert "the predictions name no language" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("by", "change"),
+    [
+        ("seen", {"unseen": []}),
+        ("seen", {"unseen": None}),
+        ("language", {"language": None}),
+        ("language", {"language": "de"}),
+    ],
+)
+def test_files_that_do_not_say_the_same_of_an_entity(zoo, tmp_path, by, change):
+    one = predictions(tmp_path / "one.jsonl", 1, 0.8, more=True)
+    lines = [json.loads(line) | change for line in one.read_text().splitlines()]
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for sides in ((one, other), (other, one)):
+        done = zoo("compare", *map(str, sides), "--by", by)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"--by {by}: of the entity" in done.stderr
+        said = json.loads(zoo("compare", *map(str, sides), "--by", "all", "--json").stdout)
+        assert by not in {part["by"] for part in said["by"]}
+        assert said["remarks"][0].startswith(f"left out: --by {by}: of the entity")
+
+
+def test_a_type_by_another_name_of_the_table(zoo, tmp_path):
+    """Types are data: one may be called as the row of all entities, or as a language."""
+    file = tmp_path / "p.jsonl"
+    gold = [[0, 1, "all"], [1, 2, "en"], [2, 3, "PER\n forged 99.9"]]
+    line = {"id": "a", "language": "en", "gold": gold, "predicted": []}
+    file.write_text(json.dumps(line) + "\n")
+    said = json.loads(zoo("compare", str(file), str(file), "--by", "all", "--json").stdout)
+    assert said["gold"] == 3
+    parts = {(part["by"], part["name"]): part["gold"] for part in said["by"]}
+    assert (parts["type", "all"], parts["type", "en"], parts["language", "en"]) == (1, 1, 3)
+    assert "\n forged" not in printed(zoo("compare", str(file), str(file), "--by", "type"))
 
 
 def test_torch_is_not_imported():

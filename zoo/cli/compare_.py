@@ -93,7 +93,10 @@ def find_sides(
         path = Path(name)
         if path.is_file():
             check_stored(path)
-            sides.append(Side(name, {0: read_predictions(path)}))
+            predictions = read_predictions(path)
+            if not predictions:
+                raise DataError(f"{name}: the file is empty; give stored predictions")
+            sides.append(Side(name, {0: predictions}))
         elif (path / "run.json").is_file():
             sides.append(_side([load(path, Known(path))]))
         elif path.suffix == ".jsonl":
@@ -103,11 +106,20 @@ def find_sides(
             if not stored:
                 raise DataError(f"{name}: no such file, and {results} holds no stored runs")
             sides.append(_stored(name, stored, dataset, suite))
-    prints = {side.facts["fingerprint"] for side in sides if side.facts}
-    if len(prints) > 1:
+    for option, given in (("--dataset", dataset), ("--suite", suite)):
+        if given is not None and stored is None:
+            raise ConfigError(
+                f"{option} {given}: chooses among stored runs, and A and B are files or folders; "
+                "leave it out"
+            )
+    data = {side.facts["fingerprint"]: side.facts["dataset"] for side in sides if side.facts}
+    if len(data) > 1:
+        choose = dataset is None and stored is not None and len(set(data.values())) > 1
+        remedy = "choose with --dataset" if choose else "compare runs on the same data"
+        told = ", ".join(f"{name} {digest[:12]}" for digest, name in data.items())
         raise DataError(
             f"can't compare {sides[0].name} and {sides[1].name}: their runs were made from "
-            f"different data; choose with --dataset"
+            f"different data ({told}); {remedy}"
         )
     return sides[0], sides[1]
 
@@ -200,6 +212,7 @@ def _side(runs: Sequence[Run]) -> Side:
         "variant": runs[0].variant,
         "overrides": list(overrides(runs)),
         "seeds": sorted(read),
+        "harness": first.harness,
         "environment": Environment.of(runs[0]).told,
         "left_out": left_out,
     }
@@ -213,15 +226,17 @@ def compare_sides(a: Side, b: Side, margin: float, by: Sequence[str] = ()) -> di
     from zoo.evaluation.systems import Interval, influence, interval
 
     same = a.runs.keys() == b.runs.keys() and bool(a.facts and b.facts)
-    tables: dict[str, Keep | None] = {"all": None, **_parts([a.runs, b.runs], by)}
+    remarks = _remarks(a, b)
+    keeps = _parts([a.runs, b.runs], by, remarks)
     rows: list[dict[str, Any]] = []
     sentences = len(next(iter(a.runs.values())))
-    for name, keep in tables.items():
+    for of, name, keep in ((None, "all", None), *keeps):
         left, right = counts(a.runs, b.runs, keep=keep)
         found = interval(left, right, same_seeds=same)
         f1 = [float(influence(each).mean()) if each.shape[1] else 0.0 for each in (left, right)]
         rows.append(
             {
+                "by": of,
                 "name": name,
                 "sentences": sentences,
                 "samples": left.shape[1],
@@ -248,7 +263,7 @@ def compare_sides(a: Side, b: Side, margin: float, by: Sequence[str] = ()) -> di
         "a": {"name": a.name, **a.facts},
         "b": {"name": b.name, **b.facts},
         **rows[0],
-        "remarks": _remarks(a, b),
+        "remarks": remarks,
         "margin": margin,
         "these_runs": runs,
         "only_a": _flips(changed.entities[0], changed.sentences[0]),
@@ -260,9 +275,10 @@ def compare_sides(a: Side, b: Side, margin: float, by: Sequence[str] = ()) -> di
 def _remarks(a: Side, b: Side) -> list[str]:
     """What of the two sides beside the systems differs, or was left out."""
     said = [side.facts["left_out"] for side in (a, b) if side.facts.get("left_out")]
-    one, two = (side.facts.get("environment") for side in (a, b))
-    if one and two and one != two:
-        said.append(f"A and B were made in different environments ({one}; {two})")
+    for what, key in (("in different environments", "environment"), ("by different", "harness")):
+        one, two = (side.facts.get(key) for side in (a, b))
+        if one and two and one != two:
+            said.append(f"A and B were made {what} ({one}; {two})")
     return said
 
 
@@ -283,22 +299,35 @@ def _flips(entities: Iterable[tuple[str, Any]], sentences: list[str]) -> dict[st
     return {"entities": [[id, *entity] for id, entity in entities], "sentences": sentences}
 
 
-def _parts(systems: Sequence[Runs], by: Sequence[str]) -> dict[str, Keep]:
-    """What ``--by`` compares, by name: the parts that the gold entities have."""
+def _parts(
+    systems: Sequence[Runs], by: Sequence[str], remarks: list[str]
+) -> list[tuple[str, str, Keep]]:
+    """What ``--by`` compares: of each kind the parts that the gold entities have.
+
+    Of ``all``, a kind of which the files do not say the same is a remark.
+    """
     from zoo.evaluation.counts import part, parts
 
-    answer: dict[str, Keep] = {}
+    answer: list[tuple[str, str, Keep]] = []
     for each in BY if "all" in by else dict.fromkeys(by):
-        names = parts(systems, each)
+        try:
+            names = parts(systems, each)
+        except DataError as error:
+            if "all" not in by:
+                raise
+            remarks.append(f"left out: {error}")
+            continue
         if not names and "all" not in by:
             lacking = "no language" if each == "language" else "not which entities training showed"
             raise DataError(f"--by {each}: the predictions name {lacking}")
-        answer |= {name: part(each, name) for name in names}
+        answer += [(each, name, part(each, name)) for name in names]
     return answer
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """For readers, at most 80 columns wide as far as names allow."""
+    from zoo.results.tables import visible
+
     lines = []
     for mark in "ab":
         side = found[mark]
@@ -306,10 +335,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
         if side.get("seeds"):
             word = "seed" if len(side["seeds"]) == 1 else "seeds"
             about += f", {word} {', '.join(map(str, side['seeds']))}, variant {side['variant']}"
-        lines.append(f"{mark.upper()}  {side['name']}" + (f"  ({about})" if about else ""))
-        lines += [f"     {override}" for override in side.get("overrides", [])]
+        about = f"  ({visible(about)})" if about else ""
+        lines.append(f"{mark.upper()}  {visible(side['name'])}{about}")
+        lines += [f"     {visible(override)}" for override in side.get("overrides", [])]
     one, two = found["f1"]
-    lines += [f"note: {remark}" for remark in found["remarks"]]
+    lines += [f"note: {visible(remark)}" for remark in found["remarks"]]
     lines += [
         "",
         f"test set       {found['sentences']:,} sentences, {found['gold']:,} gold entities",
@@ -351,12 +381,17 @@ def _lines(found: dict[str, Any]) -> list[str]:
         )
     if found["by"]:
         lines += ["", *_table(found["by"])]
-        lines += ["p is corrected for all comparisons shown (Holm)."]
+        tested = sum("p" in row for row in (found, *found["by"]))
+        if any("p" in row for row in found["by"]):
+            lines += [f"p: corrected for {tested} comparisons (Holm), the one above included."]
     return lines
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    wide = 1 + max(9, *(len(row["name"]) for row in rows))
+    from zoo.results.tables import visible
+
+    names = [visible(row["name"]) for row in rows]
+    wide = 1 + max(9, *map(len, names))
     heads = ("gold", "A", "B", "B − A", "95 % interval", "p")
     widths = (6, 7, 7, 8, 18, 10)
     cells: list[tuple[str, ...]] = [heads]
@@ -373,7 +408,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
         )
     return [
         name.ljust(wide) + "".join(c.rjust(w) for c, w in zip(line, widths, strict=True))
-        for name, line in zip(["", *(row["name"] for row in rows)], cells, strict=True)
+        for name, line in zip(["", *names], cells, strict=True)
     ]
 
 

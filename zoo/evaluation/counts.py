@@ -103,10 +103,22 @@ def part(by: str, name: str) -> Keep:
 
 
 def parts(systems: Sequence[Runs], by: str) -> list[str]:
-    """The names of the parts that the gold entities have; empty where the files don't say."""
-    first = next(iter(systems[0].values()))
-    found = {PARTS[by](each, entity) for each in first for entity in each.gold}
-    return sorted(name for name in found if name is not None)
+    """The names of the parts that the gold entities have; empty where no file says.
+
+    Raises:
+        DataError: the files do not say the same of an entity.
+    """
+    said: dict[tuple[str, Entity], str | None] = {}
+    for predictions in chain.from_iterable(runs.values() for runs in systems):
+        for each in predictions:
+            for entity in each.gold:
+                name = PARTS[by](each, entity)
+                if said.setdefault((each.id, entity), name) != name:
+                    raise DataError(
+                        f"--by {by}: of the entity {list(entity)} of `{each.id}` one file says "
+                        f"`{said[each.id, entity] or 'nothing'}` and another `{name or 'nothing'}`"
+                    )
+    return sorted({name for name in said.values() if name is not None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,7 @@ def test_nested_parts() -> None:
         ("first: {part: bilstmm}", ["slot.first.part", "`bilstmm`", "`bilstm`?"]),
         ("first: {part: crf}", ["unknown text_encoder `crf`"]),
         ("first: {}", ["slot.first", "`part` is missing"]),
+        ("first: {part: 3}", ["slot.first", "`part` must be a name, not 3; name a"]),
         ("first: bilstm", ["slot.first", "mapping"]),
         ("first: {part: bilstm, state: 0}", ["slot.first.state"]),
         ("first: {part: bilstm, stat: 1}", ["`stat`", "systems.s.slot.first", "`state`?"]),

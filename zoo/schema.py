@@ -341,7 +341,8 @@ def _part(kind: str | None, value: Any) -> PartSpec:
         kind = next(known, "text_encoder")
     if not isinstance(name, str):
         there = ", ".join(registry.names(kind))
-        raise refused(((), f"`{key}` is missing; name a {kind}: {there}"))
+        wrong = f"must be a name, not {_short(name)}" if key in value else "is missing"
+        raise refused(((), f"`{key}` {wrong}; name a {kind}: {there}"))
     try:
         cls = registry.resolve(kind, name)
     except ConfigError as error:

@@ -342,8 +342,8 @@ def test_seeds_from_another_kind_of_device_are_not_pooled(zoo, results: Path) ->
     assert tmp.exists()
     said = json.loads(zoo("compare", "plain", "seeing", "--json").stdout)
     assert said["remarks"] == [
-        "A and B were made in different environments (cuda, precision fp32, torch 2.9; "
-        "cpu, precision fp32, torch 2.9)"
+        "A and B were made in different environments (cuda, precision fp32, torch 2.9, harness 1; "
+        "cpu, precision fp32, torch 2.9, harness 1)"
     ]
 
 
@@ -351,7 +351,11 @@ def test_systems_that_find_nothing_get_no_rank(tmp_path: Path) -> None:
     for seed in (1, 2):
         store(tmp_path, "blind", seed, 0.0)
     (table,) = leaderboard(Store(tmp_path).load_runs())
-    assert "No system finds an entity, so there are no intervals and ranks." in table.notes
+    none = "No system with two or more seeds finds an entity, so there are no intervals and ranks."
+    assert none in table.notes
+    store(tmp_path, "once", 1, 0.9)
+    (table,) = leaderboard(Store(tmp_path).load_runs())
+    assert none in table.notes, "too few sentences are not the reason"
     for seed in (1, 2):
         store(tmp_path, "seeing", seed, 0.9)
     (table,) = leaderboard(Store(tmp_path).load_runs())

@@ -130,7 +130,7 @@ def test_what_a_dead_process_left_is_gone(results: Path, use: Use) -> None:
 @pytest.mark.parametrize(
     ("args", "left"),
     [
-        (["aaaa"], [".1-abc", "1-ccc", "1-ddd", "1-eee", "2-bbb"]),
+        (["aaaaaa"], [".1-abc", "1-ccc", "1-ddd", "1-eee", "2-bbb"]),
         (["--state", "checkpoint"], [".1-abc", "1-aaa", "1-ccc", "1-ddd", "1-eee", "2-bbb"]),
         (["--seed", "2"], [".1-aaa", ".1-abc", "1-aaa", "1-ccc", "1-ddd", "1-eee"]),
         (["--system", "plain"], [".1-aaa", ".1-abc", "1-ddd"]),
@@ -212,13 +212,13 @@ def test_verify_says_what_has_no_digests(results: Path, use: Use) -> None:
 
 def test_withhold(results: Path, use: Use) -> None:
     assert isinstance(use("withhold").exception, ConfigError)
-    assert "of 1 run" in use("withhold", "aaaa", "--state", "complete").output
+    assert "of 1 run" in use("withhold", "aaaaaa", "--state", "complete").output
     folder = results / "runs/plain/mini/1-aaaaaaaaaaaa"
     assert not list(folder.glob("predictions.*"))
     assert read_run(folder).withheld
     (run,) = [run for run in json.loads(use("--json").output)["runs"] if run["withheld"]]
     assert run["id"] == "aaaaaaaaaaaa"
-    assert use("verify", "aaaa").return_value == 0
+    assert use("verify", "aaaaaa").return_value == 0
 
 
 # Wrong use ---------------------------------------------------------------------------------------
@@ -229,7 +229,11 @@ def test_withhold(results: Path, use: Use) -> None:
     [
         (["--results", "gone"], "gone: no such folder"),
         (["--system", "plane"], "--system plane: no stored run"),
-        (["rm", "zzzz", "--yes"], "zzzz: no stored run"),
+        (["rm", "zzzzzz", "--yes"], "zzzzzz: no stored run"),
+        (["rm", "", "--yes"], "``: too short to name a run; give 6 characters"),
+        (["withhold", ""], "``: too short to name a run"),
+        (["withhold", "aaaaa"], "`aaaaa`: too short to name a run"),
+        (["--system", "theirs", "--seed", "2"], "no stored run is all that is asked for"),
         (["verify", "--seed", "9"], "--seed 9: no stored run"),
     ],
 )

@@ -76,7 +76,7 @@ def test_what_was_not_tuned(registry: Path) -> None:
         call(run_.command, registry, "--tuned")
     one, two = caught.value.problems
     assert "--tuned: plain on mini has not been tuned" in one
-    assert "zoo tune --suite mini --system seeing --dataset mini" in two
+    assert "--suite mini --system seeing --dataset mini" in two
 
 
 def test_the_test_split_is_not_among_the_data_of_trials() -> None:

@@ -9,6 +9,7 @@ import random
 import statistics
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +27,7 @@ from zoo.identity import digest
 from zoo.results.ablations import Comparison, Outcome
 from zoo.results.ablations import ablation_tables as page
 from zoo.results.evidence import Run
-from zoo.results.plots import STYLE, draw, write_plot
+from zoo.results.plots import STYLE, draw, mark, write_plot
 from zoo.results.record import RunRecord
 from zoo.results.tables import Column, Each, Place, Range, Spread, Table
 from zoo.results.writers import to_csv, to_json, to_latex, to_markdown, write
@@ -169,6 +170,12 @@ def test_p_is_corrected_for_the_whole_page(runs: Runs) -> None:
         assert corrected == holm(plain)
         assert sum(p is not None for p in plain) == 6
     assert all("6 differences on this page" in " ".join(table.notes) for table in tables)
+    (table,) = page(
+        [Comparison("a", FACTS, [one[0], one[1], replace(one[2], runs=one[2].runs[:1])])]
+    )
+    assert "1 difference between systems and 2 differences between runs on this page" in " ".join(
+        table.notes
+    )
 
 
 def test_what_may_be_called_no_difference(runs: Runs) -> None:
@@ -381,6 +388,10 @@ def test_values_of_across_have_marks_in_one_panel(runs: Runs) -> None:
         "mean; dots: seeds",
         "95 % interval",
     }
+
+
+def test_many_values_of_across_have_a_mark_each() -> None:
+    assert len({mark(index) for index in range(64)}) == 64
 
 
 def test_a_plot_of_missing_runs(runs: Runs, tmp_path: Path) -> None:

@@ -333,6 +333,31 @@ def test_withheld_predictions_are_said_in_every_format(tmp_path: Path, put_run: 
         withhold(folder)
 
 
+@pytest.mark.parametrize("name", ["history.csv", "model.safetensors", "foreign.txt"])
+def test_what_was_changed_is_not_withheld(tmp_path: Path, put_run: PutRun, name: str) -> None:
+    """The record gets the digests of all files anew: they must be those that it had."""
+    folder = put_run(tmp_path)
+    with (folder / name).open("ab") as file:
+        file.write(b"1\n")
+    with pytest.raises(DataError, match=name):
+        withhold(folder)
+    assert verify(folder)[1] != []
+    assert (folder / TEST).exists()
+
+
+def test_a_mean_over_fewer_seeds_than_the_row_s_is_not_shown(
+    tmp_path: Path, put_run: PutRun
+) -> None:
+    folder, _ = (put_run(tmp_path, id=f"{seed}" * 12, seed=seed) for seed in (1, 2))
+    (before,) = leaderboard(Store(tmp_path).load_runs())
+    assert cells(before, "f1_width_1_word")[0] is not None
+    withhold(folder)
+    (table,) = leaderboard(Store(tmp_path).load_runs())
+    assert (cells(table, "n"), cells(table, "f1_width_1_word")) == ([2], [None])
+    assert cells(table, "f1_type_PER") == cells(before, "f1_type_PER")
+    assert "Intervals and ranks are computed from predictions, which are withheld." in table.notes
+
+
 def test_predictions_made_elsewhere(tmp_path: Path, put_run: PutRun) -> None:
     """What only training tells is missing, and shown as missing."""
     names = ("device", "epochs", "best_epoch", "speed", "parameters", "text_only", "precision")

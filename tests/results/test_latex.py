@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.results.test_ablation_tables import FACTS, Runs, ablation_tables, outcomes
-from zoo.results.latex import LINES, to_latex
+from zoo.results.latex import LINES, escaped, to_latex
 from zoo.results.reported import datasets, reported
 from zoo.results.tables import Column, Spread, Table
 
@@ -46,6 +46,12 @@ def test_long_names_are_folded() -> None:
     text = to_latex([table(4, 1, "systems.two.aligner.level=token a_word " * 3)])
     assert r"\parbox[t]" in text
     assert r"aligner.\allowbreak{}level=\allowbreak{}token" in text
+
+
+def test_a_command_can_be_copied() -> None:
+    assert escaped("`zoo leaderboard --all` – 1---2") == (
+        r"\textasciigrave{}zoo leaderboard -{}-all\textasciigrave{} -- 1-{}-{}-2"
+    )
 
 
 def test_a_long_table_has_several_parts() -> None:

@@ -17,7 +17,7 @@ from zoo.evaluation.counts import counts
 from zoo.evaluation.systems import Interval, mean, standings
 from zoo.results import statistics
 from zoo.results.evidence import Run
-from zoo.results.leaderboard import leaderboard
+from zoo.results.leaderboard import leaderboard, statistical_notes
 from zoo.results.statistics import Statistics
 from zoo.results.tables import Range
 
@@ -47,6 +47,11 @@ def test_rows_with_one_seed_or_without_predictions_stand_aside() -> None:
     whole = mean(left)
     assert isinstance(whole, Interval)
     assert found.rows[0].interval == Range(whole.low, whole.high)
+    notes = statistical_notes(found, "all pairs")
+    assert any(note.startswith("Rows without a rank have one seed") for note in notes)
+    one = statistical_notes(Statistics().standings(made[:1]), "all pairs")
+    assert not any("Rows without a rank" in note for note in one)
+    assert Statistics().standings([made[3]]).withheld
     assert Statistics().standings([made[1]]).rows[0].rank is None
     assert Statistics().standings([]).rows == []
 

@@ -124,6 +124,19 @@ def test_backbones_and_overrides_tell_apart_by_themselves() -> None:
     assert cells(table, "overrides") == ["a=1 b=2", None, None]
 
 
+@pytest.mark.parametrize("what", ["backbone", "recipe"])
+def test_what_tells_rows_apart_stands_in_every_form(what: str) -> None:
+    (same,) = leaderboard([run(), run("bert-span")])
+    (table,) = leaderboard([run(), run(config="a", f1=81, **{what: "another"})])
+    console = Console(width=80, file=io.StringIO())
+    console.print(render(table))
+    assert isinstance(console.file, io.StringIO)
+    for text in (console.file.getvalue(), to_latex([table])):
+        assert "another" in text
+    assert "tiny" not in to_latex([same])
+    assert cells(table, what)[0] == "another"
+
+
 def test_languages_have_columns_where_there_are_several() -> None:
     one = run(test=scores(80, languages=("en",)))
     two = run(test=scores(80, languages=("en", "de")))

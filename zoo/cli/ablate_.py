@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from zoo.config.config import Config
     from zoo.config.specs import Comparison, Study
     from zoo.results.ablations import Comparison as Compared
+    from zoo.results.evidence import Run
     from zoo.results.store import Store
     from zoo.runs.job import Job
 
     Comparisons = dict[Comparison, dict[str, list[Job]]]  # by arm
+
+
+OF_SUITE = ("datasets", "seeds", "backbone", "recipe")
+"""What an ablation takes from a suite, unless it names its own."""
 
 
 @click.command("ablate")
@@ -26,7 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--suite",
     metavar="SUITE",
-    help="Take datasets, seeds, backbone and recipe from this suite (default: the first one).",
+    help="Take datasets, seeds, backbone and recipe from this suite (default: the first one); "
+    "what an ablation names itself stays.",
 )
 @seeds("Make runs of this seed only. Repeatable.")
 @MARGIN
@@ -47,6 +53,11 @@ def command(
     config = source.load()
     known = choose_suite(config, suite, source.root, console)
     studies = choose(config, ablations, suite or (config.path.stem if config.own else None))
+    for study in studies if suite else ():
+        written = config.written[study.name]
+        if own := [each for each in OF_SUITE if getattr(written, each)]:
+            kept = f"{study.name} keeps its own {', '.join(own)}; the rest is that of {suite}"
+            console.print(kept, highlight=False, markup=False, soft_wrap=True)
 
     from zoo.cli.execute import carry_out
     from zoo.results.ablations import ablation_tables
@@ -156,12 +167,17 @@ def outcomes_of(comparisons: Comparisons, config: Config, store: Store) -> list[
     for comparison, arms in comparisons.items():
         facts = {**comparison._asdict(), "overrides": " ".join(config.overrides)}
         outcomes = [
-            Outcome(name, jobs[0].data.fingerprint, store.load_runs(filter(store.complete, jobs)))
+            Outcome(name, jobs[0].data.fingerprint, _by_seed(jobs, store))
             for name, jobs in arms.items()
         ]
         facts = {key: fact for key, fact in facts.items() if fact}
         found.append(Compared(comparison.title, facts, outcomes))
     return found
+
+
+def _by_seed(jobs: Sequence[Job], store: Store) -> Sequence[Run]:
+    done = filter(store.complete, jobs)
+    return store.load_runs(sorted(done, key=lambda job: job.seed))
 
 
 def list_arms(

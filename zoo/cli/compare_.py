@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from zoo.results.record import RunRecord
     from zoo.types import Prediction
 
-LEAST_ID = 6  # characters of a run's or variant's id that name it
 BY = ("type", "language", "seen", "width")
 
 
@@ -126,6 +125,8 @@ def find_sides(
 
 def _stored(name: str, runs: Sequence[Run], dataset: str | None, suite: str | None) -> Side:
     """The runs of one variant of a system, or one run, in the store."""
+    from zoo.results.listing import LEAST_ID
+
     if dataset is not None:
         known = {run.record.dataset for run in runs}
         if dataset not in known:
@@ -158,6 +159,8 @@ def _stored(name: str, runs: Sequence[Run], dataset: str | None, suite: str | No
 
 def _several(name: str, variants: Mapping[str, RunRecord]) -> str:
     """Which variants a name may mean, by what tells them apart, and how to choose one."""
+    from zoo.results.listing import LEAST_ID
+
     facts = {
         key: {
             "": record.dataset,
@@ -212,7 +215,6 @@ def _side(runs: Sequence[Run]) -> Side:
         "variant": runs[0].variant,
         "overrides": list(overrides(runs)),
         "seeds": sorted(read),
-        "harness": first.harness,
         "environment": Environment.of(runs[0]).told,
         "left_out": left_out,
     }
@@ -275,10 +277,9 @@ def compare_sides(a: Side, b: Side, margin: float, by: Sequence[str] = ()) -> di
 def _remarks(a: Side, b: Side) -> list[str]:
     """What of the two sides beside the systems differs, or was left out."""
     said = [side.facts["left_out"] for side in (a, b) if side.facts.get("left_out")]
-    for what, key in (("in different environments", "environment"), ("by different", "harness")):
-        one, two = (side.facts.get(key) for side in (a, b))
-        if one and two and one != two:
-            said.append(f"A and B were made {what} ({one}; {two})")
+    one, two = (side.facts.get("environment") for side in (a, b))
+    if one and two and one != two:
+        said.append(f"A and B were made in different environments ({one}; {two})")
     return said
 
 

@@ -106,7 +106,7 @@ def command(
         console.print(where, highlight=False, markup=False, soft_wrap=True)
     if execution.as_json:
         click.echo(to_json(tables_of(choices)), file=stdout(), nl=False)
-    return 1 if failed else 0
+    return 1 if failed or len(choices) < len(tuning.unique(plans)) else 0
 
 
 def tables_of(choices: Sequence[Choice]) -> list[Table]:

@@ -155,7 +155,11 @@ def _changes(node: Node) -> tuple[Change, ...]:
 def _points(config: Config, name: str, node: Node) -> list[Draft]:
     """The base at every point of ``across``; at the one point there is without."""
     at = place(config.root, ("ablations", name, "across"))
-    return [Draft(BASE, at, each) for each in _product(node.get("across") or Node(), at)]
+    points = [Draft(BASE, at, each) for each in _product(node.get("across") or Node(), at)]
+    names = [assigned(point.changes) for point in points]
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        raise ConfigError(f"{at}: `{twice[0]}` is given twice; remove one")
+    return points
 
 
 def _product(lists: Node, at: Place) -> list[tuple[Change, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from zoo.data.findings import counted
 from zoo.results import columns, pools
 from zoo.results.evidence import Run
 from zoo.results.leaderboard import notes, separable, statistical_notes
@@ -108,8 +109,8 @@ def ablation_tables(
     found = [pool.difference for part in parts for pool in part.pools]
     systems = iter(holm([each.p if each else None for each in found]))
     runs = iter(holm([each.p_runs if each else None for each in found]))
-    shown = sum(each is not None for each in found)
-    return [_table(part, systems, runs, shown, margin, statistics) for part in parts]
+    tested = sum(e.p is not None for e in found if e), sum(e.p_runs is not None for e in found if e)
+    return [_table(part, systems, runs, tested, margin, statistics) for part in parts]
 
 
 def _parts(comparison: Comparison, statistics: Statistics) -> Iterator[_Part]:
@@ -135,7 +136,7 @@ def _table(
     part: _Part,
     systems: Iterator[float | None],
     these: Iterator[float | None],
-    shown: int,
+    tested: tuple[int, int],
     margin: float,
     statistics: Statistics,
 ) -> Table:
@@ -174,7 +175,7 @@ def _table(
             *([f"With -o {part.facts['overrides']}."] if "overrides" in part.facts else []),
             *_seeds(part.outcomes),
             *(statistical_notes(standings, "the differences shown") if runs else []),
-            *_tests(part, shown, margin),
+            *_tests(part, tested, margin),
         ],
     )
 
@@ -229,17 +230,18 @@ def _seeds(outcomes: Sequence[Outcome]) -> list[str]:
     return answer
 
 
-def _tests(part: _Part, shown: int, margin: float) -> list[str]:
+def _tests(part: _Part, tested: tuple[int, int], margin: float) -> list[str]:
     if part.base is None:
         return ["Other data than the base's: no differences."]
     if not any(pool.difference for pool in part.pools):
         return []
-    several = f"{shown} {'difference' if shown == 1 else 'differences'} on this page"
+    systems, runs = (counted(n, "difference", "differences") for n in tested)
+    several = systems if systems == runs else f"{systems} between systems and {runs} between runs"
     return [
         "Δ F1: to the base, the difference of the means shown, with its interval; p, systems: that "
         "other seeds and sentences would give one. p, these runs: paired approximate randomisation "
         "over the common seeds; it describes these runs and not the systems. (Holm): p corrected "
-        f"for {several}.",
+        f"for {several} on this page.",
         f"Verdict: better or worse where p (Holm) is below 0.05; no difference where the interval "
         f"lies within ± {margin:g} F1.",
     ]

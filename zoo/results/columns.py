@@ -19,6 +19,13 @@ def spread(figure: Callable[[Run], float | None]) -> Callable[[Sequence[Run]], S
     return value
 
 
+def whole(figure: Callable[[Run], float | None]) -> Callable[[Sequence[Run]], Spread | None]:
+    """Mean and standard deviation of a figure that every run has; None where one lacks it: a mean
+    over fewer seeds than the row's is another one."""
+    found = spread(figure)
+    return lambda runs: None if any(figure(run) is None for run in runs) else found(runs)
+
+
 def mean(figure: Callable[[Run], float | None]) -> Callable[[Sequence[Run]], float | None]:
     """The mean of a figure, over those runs that have it."""
     found = spread(figure)
@@ -93,7 +100,7 @@ def bounds(runs: Iterable[Run]) -> dict[str, list[float]]:
 def metric_columns() -> list[Column]:
     """A column for each entry of ``METRICS`` beside precision, recall and F1."""
     return [
-        Column(name, name, spread(_metric(name)), detail=True)
+        Column(name, name, whole(_metric(name)), detail=True)
         for name in METRICS
         if name not in EXACT
     ]
@@ -109,7 +116,7 @@ def part_columns(runs: Sequence[Run]) -> list[Column]:
             Column(
                 f"f1_{by}_{name.replace(' ', '_')}" if by == "width" else f"f1_{by}_{name}",
                 f"F1 {name}",
-                spread(_f1(by, name)),
+                whole(_f1(by, name)),
                 detail=True,
                 paper=by == "type",
             )

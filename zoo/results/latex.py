@@ -116,6 +116,7 @@ def _cell(text: str, width: int, points: float) -> str:
     return rf"\parbox[t]{{{width * points:.0f}pt}}{{\raggedright\strut {_breakable(text)}\strut}}"
 
 
+_APART = "\0"  # in no visible text
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -127,6 +128,7 @@ _LATEX = {
     "Δ": r"$\Delta$",
     "−": "$-$",
     "–": "--",
+    "`": r"\textasciigrave{}",
     "…": r"\dots{}",
     "[": "{[}",  # at the head of a row it would be an argument of \\
     "*": "{*}",  # likewise
@@ -134,8 +136,14 @@ _LATEX = {
 
 
 def escaped(text: str) -> str:
-    """Plain text as LaTeX source; every character stands for itself."""
-    return "".join(_LATEX.get(character, character) for character in line(text))
+    """Plain text as LaTeX source: every character stands for itself, straight quotes aside, which
+    TeX curls; two hyphens are no dash."""
+    source = "".join(_LATEX.get(character, character) for character in _apart(line(text)))
+    return source.replace(_APART, "{}")
+
+
+def _apart(text: str) -> str:
+    return re.sub("-(?=-)", f"-{_APART}", text)
 
 
 def _breakable(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from zoo.results import columns, pools
@@ -119,7 +120,7 @@ def _dataset_table(
     )
     return tabulate(
         dataset,
-        columns.with_parts(COLUMNS, further),
+        columns.with_parts(_telling(groups), further),
         rows,
         {"dataset": dataset, "fingerprint": fingerprint} | separable(found.detectable),
         [
@@ -128,6 +129,21 @@ def _dataset_table(
             *([more] if left_out else []),
         ],
     )
+
+
+def _telling(rows: Sequence[Sequence[Run]]) -> list[Column]:
+    """The columns; those of the backbone and the recipe stand in every form of a table in which
+    they tell rows apart."""
+    named = {(runs[0].record.backbone, runs[0].record.recipe) for runs in rows}
+    told = {
+        key
+        for key, names in zip(("backbone", "recipe"), zip(*named, strict=True), strict=True)
+        if len(set(names)) > 1
+    }
+    return [
+        replace(column, detail=False, keep=8, paper=True) if column.key in told else column
+        for column in COLUMNS
+    ]
 
 
 def overrides(runs: Sequence[Run]) -> Sequence[str]:
@@ -194,14 +210,23 @@ def statistical_notes(found: Standings, shown: str) -> list[str]:
     """
     if not any(standing.interval for standing in found.rows):
         if found.nothing:
-            return ["No system finds an entity, so there are no intervals and ranks."]
+            return [
+                "No system with two or more seeds finds an entity, so there are no intervals and "
+                "ranks."
+            ]
         if found.few:
             return ["Too few sentences with entities for intervals and ranks; ten are needed."]
+        if found.withheld:
+            return ["Intervals and ranks are computed from predictions, which are withheld."]
         return ["Intervals and ranks take two seeds of a system; one seed says nothing about it."]
     answer = [
         "95 % interval: other seeds and other sentences. Rank, with its 95 % interval; =: shared "
         "with systems from which these runs do not separate it."
     ]
+    if any(standing.rank is None for standing in found.rows):
+        answer.append(
+            "Rows without a rank have one seed, find no entity, or have predictions withheld."
+        )
     if found.pictures is not None:
         answer.append(f"Sentences that share a picture count as one: {found.pictures:,} samples.")
     if found.detectable is not None:

@@ -13,6 +13,8 @@ from zoo.results.record import RunRecord, read_run
 from zoo.results.store import Store, run_name
 
 State = Literal["complete", "external", "incomplete", "checkpoint", "broken"]
+LEAST_ID = 6
+"""Characters of a run's or variant's id that name it."""
 STATES: tuple[State, ...] = ("complete", "external", "incomplete", "checkpoint", "broken")
 
 
@@ -96,16 +98,23 @@ def chosen(
         ("--dataset ", datasets, lambda entry, name: entry.dataset == name),
         ("--seed ", seeds, lambda entry, seed: entry.seed == seed),
     )
-    problems = []
+    problems = [
+        f"`{id}`: too short to name a run; give {LEAST_ID} characters of its id or more"
+        for id in ids
+        if len(id) < LEAST_ID
+    ]
+    fitting = list(found)
     for option, wanted, fits in kinds:
-        for value in wanted:
+        for value in wanted if not problems else ():
             if not any(fits(entry, value) for entry in found):
                 problems.append(f"{option}{value}: no stored run; `zoo runs` lists all")
         if wanted:
-            found = [entry for entry in found if any(fits(entry, value) for value in wanted)]
+            fitting = [entry for entry in fitting if any(fits(entry, value) for value in wanted)]
+    if found and not fitting and not problems:
+        problems = ["no stored run is all that is asked for; `zoo runs` lists all"]
     if problems:
         raise DataError(*problems)
-    return [entry for entry in found if not states or entry.state in states]
+    return [entry for entry in fitting if not states or entry.state in states]
 
 
 def _variant(entry: Entry, id: str) -> bool:

@@ -140,11 +140,17 @@ def _panels(tables: Sequence[Table]) -> list[Panel]:
     return list(panels.values())
 
 
+def mark(index: int) -> tuple[str, str]:
+    """Shape and colour of a value of ``across``, by its place: each has its own up to the 64th."""
+    shape, colour = index % len(MARKS), (index + index // len(MARKS)) % len(MARKS)
+    return MARKS[shape][0], MARKS[colour][1]
+
+
 def _draw(left: Axes, right: Axes, panel: Panel) -> None:
     several = len(panel.rows) > 1
     step = 0.75 / len(panel.rows)
     for i, (across, rows) in enumerate(panel.rows.items()):
-        shape, colour = MARKS[i % len(MARKS)]
+        shape, colour = mark(i)
         for place, arm in enumerate(panel.arms):
             y = place + (i + 0.5) * step - 0.375
             cells = rows.get(arm, {})
@@ -172,7 +178,7 @@ def _draw(left: Axes, right: Axes, panel: Panel) -> None:
         right.plot([], [], "-", color="black", linewidth=1.2, label="95 % interval")
     if any(map(_no_interval, every)):
         right.plot([], [], "o", color="black", markersize=4.5, markerfacecolor="white",
-                   label="one seed: no interval")  # fmt: skip
+                   label="no interval")  # fmt: skip
     left.set_title(panel.title, parse_math=False, loc="left")
     left.set_xlabel("F1 (%)")
     right.set_xlabel("Δ F1 to the base")
@@ -197,7 +203,7 @@ def _bounds(ax: Axes, panel: Panel) -> None:
                        label=BOUNDS[key])  # fmt: skip
             continue
         for across, value in known.items():
-            colour = MARKS[list(panel.rows).index(across) % len(MARKS)][1]
+            colour = mark(list(panel.rows).index(across))[1]
             ax.axvline(value, color=colour, linestyle=line, linewidth=1.0,
                        label=f"{BOUNDS[key]}, {across}")  # fmt: skip
 

@@ -1,8 +1,8 @@
 """Which runs may be pooled: a mean is taken over seeds alone.
 
-Runs of one variant that were made in another precision, on another kind of device or with another
-minor version of torch may differ for that reason; they stand in rows of their own, and a row that
-differs from most says so.
+Runs of one variant that were made in another precision, on another kind of device, with another
+minor version of torch or by another version of the harness may differ for that reason; they stand
+in rows of their own, and a row that differs from most says so.
 """
 
 from __future__ import annotations
@@ -21,18 +21,25 @@ class Environment(NamedTuple):
     precision: str | None
     device: str | None
     torch: str | None
+    harness: str | None = None
 
     @property
     def told(self) -> str:
         """In words: ``cpu, precision fp32, torch 2.9``."""
-        said = (("", self.device), ("precision ", self.precision), ("torch ", self.torch))
+        said = (
+            ("", self.device),
+            ("precision ", self.precision),
+            ("torch ", self.torch),
+            ("harness ", self.harness),
+        )
         return ", ".join(f"{what}{value or 'unknown'}" for what, value in said)
 
     @classmethod
     def of(cls, run: Run) -> Environment:
         version = run.record.versions.get("torch")
         minor = ".".join(version.split("+")[0].split(".")[:2]) if version else None
-        return cls(run.record.precision, device_kind(run.record.device), minor)
+        harness = None if run.record.harness is None else str(run.record.harness)
+        return cls(run.record.precision, device_kind(run.record.device), minor, harness)
 
 
 def device_kind(device: str | None) -> str | None:
@@ -106,6 +113,6 @@ def remarks(runs: Sequence[Run], usual: Environment) -> str | None:
 
 
 NOTE = (
-    "Runs in another precision, on another kind of device or with another minor version of torch "
-    "are never pooled; rows that differ from most say so."
+    "Runs in another precision, on another kind of device, with another minor version of torch or "
+    "of another version of the harness are never pooled; rows that differ from most say so."
 )

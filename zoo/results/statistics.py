@@ -63,7 +63,8 @@ class Standings:
         same: systems against themselves; None: too few seeds.
         pictures: how many samples there are, where sentences that share a picture count as one.
         few: whether there are seeds enough for intervals, and too few sentences.
-        nothing: whether there are both, and no system finds anything.
+        nothing: whether there are both, and no system with several seeds finds anything.
+        withheld: whether there are seeds enough, and predictions are withheld.
     """
 
     rows: Sequence[Standing]
@@ -72,6 +73,7 @@ class Standings:
     pictures: int | None = None
     few: bool = False
     nothing: bool = False
+    withheld: bool = False
 
 
 class Difference(NamedTuple):
@@ -113,7 +115,7 @@ class Statistics:
         known = [i for i, row in enumerate(rows) if _usable(row)]
         answer = [Standing() for _ in rows]
         if not any(len(rows[i]) > 1 for i in known):
-            return Standings(answer)
+            return Standings(answer, withheld=any(len(row) > 1 for row in rows))
         data = self._of("standings", [rows[i] for i in known], _standings)
         for i, (interval, rank) in zip(known, data["rows"], strict=True):
             answer[i] = Standing(
@@ -121,7 +123,8 @@ class Statistics:
             )
         few = nothing = False
         if not any(standing.interval for standing in answer):
-            nothing = not any(run.scores.correct for i in known for run in rows[i])
+            several = [rows[i] for i in known if len(rows[i]) > 1]
+            nothing = not any(run.scores.correct for row in several for run in row)
             few = not nothing
         same = self._same(rows, known)
         return Standings(answer, data["detectable"], same, data["pictures"], few, nothing)

@@ -216,14 +216,15 @@ def run(job: Job, folder: Path, on_epoch: Callable[[Row], None]) -> RunRecord:
             total=sum(p.numel() for p in parameters),
         ),
         text_only=job.plan.system.text_only,
-        notes=[*job.data.notes, *_unknown_words(trainer.system)],
+        notes=[*job.data.notes, *_unknown_words(job.plan.system.name, trainer.system)],
     )
     write_run(folder, record)
     return record
 
 
-def _unknown_words(system: System) -> list[str]:
-    """A note on each text encoder that does not know many of the training words."""
+def _unknown_words(name: str, system: System) -> list[str]:
+    """A note on each text encoder that does not know many of the training words; a table may show
+    it beside other systems."""
     shares = {
         slot: share
         for slot, encoder in system.encoders().items()
@@ -231,7 +232,8 @@ def _unknown_words(system: System) -> list[str]:
         if (share := getattr(module, "unknown_share", 0.0)) and share > MANY_UNKNOWN
     }
     return [
-        f"{share:.0%} of the training words hold a piece unknown to the tokenizer of {slot}."
+        f"{name}: {share:.0%} of the training words hold a piece unknown to the tokenizer of "
+        f"`{slot}`."
         for slot, share in shares.items()
     ]
 

@@ -215,8 +215,8 @@ def tuned(plans: Sequence[Plan], datasets: Mapping[str, Dataset], root: Path) ->
         if choice is None:
             missing[
                 f"--tuned: {plan.system.name} on {plan.dataset} has not been tuned with this "
-                f"recipe and data; run `zoo tune --suite {plan.suite} --system "
-                f"{plan.system.name} --dataset {plan.dataset}` first"
+                "recipe and data; first run `zoo tune` with the same file and -o, and --suite "
+                f"{plan.suite} --system {plan.system.name} --dataset {plan.dataset}"
             ] = None
             continue
         spent = ", ".join(f"{key} {value}" for key, value in choice.budget.items())

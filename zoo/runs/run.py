@@ -256,7 +256,8 @@ def _store(job: Job, system: System, folder: Path) -> None:
 
 def _csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    columns = dict.fromkeys(name for row in rows for name in row)  # a loss may begin late
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in rows

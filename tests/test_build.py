@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from zoo import registry
 from zoo.build import Learnt, build, make
+from zoo.config.fit import misfits
 from zoo.config.read import read
 from zoo.data.synthetic import Synthetic
 from zoo.encoders.caption import Caption
@@ -357,6 +358,20 @@ def test_a_loss_named_like_a_column_of_the_history(
     system.decoder.loss = lambda *_: {"epoch": torch.zeros(())}
     with pytest.raises(RunError, match="a part has a loss `epoch`"):
         system(Collator(system)(samples))
+
+
+def test_a_loss_weight_for_a_view_of_a_joint_encoder(
+    specs: dict[str, SystemSpec], samples: list[Sample], tmp_path: Path
+) -> None:
+    joint = PartSpec("joint_encoder", "blind", Blind, {"width": 8})
+    spec = replace(specs["bert-crf-attention"], text=None, joint=joint, views={}, fuser=None)
+    spec = replace(spec, aligner=(part("aligner", "contrastive"),))
+    spec = replace(spec, loss_weights={"contrastive.caption": 0.2})
+    assert misfits(spec) == []
+    assert build(spec, samples, tmp_path).weight("contrastive.caption") == 0.2
+    wrong = replace(spec, loss_weights={"contrastive.captoin": 0.2})
+    with pytest.raises(ConfigError, match=r"no view `captoin`; did you mean `caption`"):
+        build(wrong, samples, tmp_path)
 
 
 # What encoders see -------------------------------------------------------------------------------

@@ -456,7 +456,7 @@ def test_an_installed_plug_in_is_its_package(
     assert sources([Gate]) != before
 
 
-def test_parts_of_the_zoo_count_with_what_they_import() -> None:
+def test_parts_of_the_zoo_count_with_what_they_import(tmp_path: Path) -> None:
     from zoo.decoders.crf import Crf
     from zoo.encoders.small import SmallCNN
 
@@ -471,6 +471,14 @@ def test_parts_of_the_zoo_count_with_what_they_import() -> None:
         patch.setattr(identity, "_beside", note)
         sources([Crf, SmallCNN])
     assert {"zoo.decoders.crf", "zoo.decoders.tagging", "zoo.encoders.pictures"} <= set(seen)
+    seen.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(identity, "_beside", note)
+        # a plug-in that builds on an objective
+        (tmp_path / "own.py").write_text("from zoo.objectives.cross_view import CrossView\n")
+        own = load(tmp_path / "own.py", "zoo_plugin_own", patch)
+        sources([type("Own", (), {"__module__": own.__name__})])
+    assert "zoo.objectives.cross_view" in seen
     assert not {"zoo.types", "zoo.parts", "zoo.tags", "zoo.system"} & set(seen), "the harness"
 
 

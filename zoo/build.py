@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,7 +13,7 @@ from typing import Any
 from zoo.data.reading import read_data as read_data  # for those who need both
 from zoo.encoders.frozen import Frozen, FrozenText
 from zoo.encoders.references import noted
-from zoo.errors import ConfigError, DataError
+from zoo.errors import ConfigError, DataError, near
 from zoo.identity import asked
 from zoo.parts import Aligner, ImageEncoder, TextEncoder, ViewSpec
 from zoo.schema import PartSpec, SystemSpec, sees, supplied
@@ -117,6 +117,8 @@ def build(spec: SystemSpec, train: Iterable[Sample] | Learnt, cache: Path) -> Sy
     known["views"] = dict(getattr(text, "view_specs", {})) or {
         name: ViewSpec(view.width, view.regions) for name, view in views.items()
     }
+    if spec.joint:
+        check_views(spec, known["views"])
     aligners: list[Aligner] = []
     for part in spec.aligner:
         aligners.append(make(part, known, cache))
@@ -148,6 +150,16 @@ def check_losses(spec: SystemSpec) -> None:
                     "the other; take one of the two parts away"
                 )
             owner[name] = slot
+
+
+def check_views(spec: SystemSpec, views: Collection[str]) -> None:
+    """Raises ConfigError where a loss weight is of a view that a joint encoder does not have."""
+    for name in spec.loss_weights:
+        _, dot, view = name.partition(".")
+        if dot and view not in views:
+            raise ConfigError(
+                f"loss_weights.{name}: the joint encoder has no view `{view}`{near(view, views)}"
+            )
 
 
 def make(part: PartSpec, known: Mapping[str, Any], cache: Path) -> Any:

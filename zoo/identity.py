@@ -245,7 +245,8 @@ _PLACE = re.compile(r"__[0-9a-f]{8}$")
 """What the name of a plug-in file's module tells of its folder."""
 
 _ZOO = Path(__file__).parent.parent
-_PART_PACKAGES = ("zoo.blocks", "zoo.encoders", "zoo.aligners", "zoo.fusers", "zoo.decoders")
+_KINDS = ("encoders", "aligners", "fusers", "decoders", "objectives")
+_PART_PACKAGES = ("zoo.blocks", *(f"zoo.{kind}" for kind in _KINDS))
 
 
 def sources(parts: Iterable[Any]) -> str:

@@ -23,7 +23,7 @@ from zoo.build import make as make_part
 from zoo.encoders.caption import Caption
 from zoo.encoders.contextual import Contextual
 from zoo.encoders.features import Features
-from zoo.encoders.frozen import Frozen, FrozenText
+from zoo.encoders.frozen import Frozen, FrozenText, moved
 from zoo.encoders.keys import fingerprint, weights_digest
 from zoo.encoders.pretrained import Pretrained
 from zoo.encoders.small import SmallCNN, SmallViT
@@ -386,6 +386,13 @@ def test_a_cache_that_cannot_be_written(small: SmallCNN, tmp_path: Path) -> None
     (tmp_path / "cache").write_text("a file where a folder should be")
     with pytest.raises(RunError, match="can't be written"):
         read(Frozen(small, tmp_path / "cache"), SAMPLES)
+
+
+def test_inputs_within_inputs_are_moved() -> None:
+    inputs = {"words": {"ids": torch.zeros(2)}, "names": ["a"], "sizes": [torch.zeros(1)]}
+    found = moved(inputs, torch.device("meta"))
+    assert (found["words"]["ids"].device.type, found["sizes"][0].device.type) == ("meta", "meta")
+    assert found["names"] == ["a"]
 
 
 # Keys and digests ---------------------------------------------------------------------------------

@@ -154,10 +154,7 @@ class Kept:
         device = _device(self.encoder)
         rows = [row for _, row in group]
         rows += rows[-1:] * (size - len(rows))
-        inputs = {
-            name: value.to(device) if isinstance(value, Tensor) else value
-            for name, value in self.encoder.collate(rows).items()
-        }
+        inputs = moved(self.encoder.collate(rows), device)
         with torch.autocast(device.type, enabled=False):  # a run of any precision may read them
             made = self.encoder(inputs)
         for number, (key, _) in enumerate(group):
@@ -343,6 +340,16 @@ def _padded(rows: Sequence[Row], name: str) -> Tensor:
 def _mask(rows: Sequence[Row], name: str) -> Tensor:
     lengths = torch.tensor([len(row[name]) for row in rows])
     return torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+
+
+def moved(inputs: Inputs, device: torch.device) -> Inputs:
+    """Inputs on a device, with the tensors of the mappings and lists in them."""
+    if device.type == "cpu":
+        return inputs
+    from accelerate.utils import send_to_device  # half a second
+
+    on_device: Inputs = send_to_device(inputs, device)
+    return on_device
 
 
 def _device(encoder: nn.Module) -> torch.device:

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from zoo import registry
-from zoo.build import Learnt, build
+from zoo.build import Learnt, build, make
+from zoo.config.fit import misfits
 from zoo.config.read import read
 from zoo.data.synthetic import Synthetic
 from zoo.encoders.caption import Caption
 from zoo.encoders.transformer import Transformer
-from zoo.errors import ConfigError, DataError
-from zoo.parts import Aligner, Assembly, JointEncoder, Objective, Reader, ViewSpec
+from zoo.errors import ConfigError, DataError, RunError
+from zoo.parts import Aligner, Assembly, Decoder, JointEncoder, Objective, Reader, ViewSpec
 from zoo.runs.job import missing
 from zoo.schema import PartSpec, SystemSpec, sees
 from zoo.system import Collator, System
@@ -73,6 +74,28 @@ def test_a_system_without_its_data(
         expected = system.predict(Collator(system)(samples))
         assert again.predict(Collator(again)(samples)) == expected
     assert any(expected)
+
+
+class Deep(Decoder):
+    """Changes what it is given."""
+
+    def __init__(self, fused: int, types: list[str], *, hidden: list[int]) -> None:
+        super().__init__()
+        types.append("O")
+        hidden.append(fused)
+        self.types, self.hidden = types, hidden
+
+    def units(self, *args: Any) -> Any: ...
+    def loss(self, *args: Any) -> Any: ...
+    def decode(self, *args: Any) -> Any: ...
+
+
+def test_a_part_that_changes_what_it_is_given_changes_no_other(tmp_path: Path) -> None:
+    spec, known = part("decoder", "crf", hidden=[8]), {"fused": 4, "types": ["A"]}
+    spec = replace(spec, cls=Deep)
+    for _ in range(2):
+        built = make(spec, known, tmp_path)
+        assert (built.hidden, built.types) == ([8, 4], ["A", "O"])
 
 
 WORDS = st.text(min_size=1, max_size=6)
@@ -321,6 +344,34 @@ def test_two_parts_with_one_loss(
     system = System(built.text, dict(built.views.items()), Kl(), None, built.decoder, {})
     with pytest.raises(Exception, match="two parts have a loss `crf`"):
         system(Collator(system)(samples))
+
+
+def test_a_loss_named_like_a_column_of_the_history(
+    specs: dict[str, SystemSpec], samples: list[Sample], tmp_path: Path
+) -> None:
+    """It would take the place of the total, or of the epoch's number."""
+    spec = specs["bert-crf-attention"]
+    named = type("Named", (Kl,), {"loss_names": ("loss",)})
+    with pytest.raises(ConfigError, match=r"aligner has a loss `loss`, the name of a column"):
+        build(replace(spec, aligner=(PartSpec("aligner", "kl", named, {}),)), samples, tmp_path)
+    system = build(spec, samples, tmp_path)
+    system.decoder.loss = lambda *_: {"epoch": torch.zeros(())}
+    with pytest.raises(RunError, match="a part has a loss `epoch`"):
+        system(Collator(system)(samples))
+
+
+def test_a_loss_weight_for_a_view_of_a_joint_encoder(
+    specs: dict[str, SystemSpec], samples: list[Sample], tmp_path: Path
+) -> None:
+    joint = PartSpec("joint_encoder", "blind", Blind, {"width": 8})
+    spec = replace(specs["bert-crf-attention"], text=None, joint=joint, views={}, fuser=None)
+    spec = replace(spec, aligner=(part("aligner", "contrastive"),))
+    spec = replace(spec, loss_weights={"contrastive.caption": 0.2})
+    assert misfits(spec) == []
+    assert build(spec, samples, tmp_path).weight("contrastive.caption") == 0.2
+    wrong = replace(spec, loss_weights={"contrastive.captoin": 0.2})
+    with pytest.raises(ConfigError, match=r"no view `captoin`; did you mean `caption`"):
+        build(wrong, samples, tmp_path)
 
 
 # What encoders see -------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from zoo import identity
 from zoo.config.read import read
 from zoo.config.specs import Recipe
 from zoo.errors import ConfigError, RunError
-from zoo.identity import configuration, sources
+from zoo.identity import configuration, sources, stale
 from zoo.results.store import Store
 from zoo.runs.datasets import load_datasets
 from zoo.runs.job import Job, make_jobs
@@ -363,7 +363,12 @@ def test_a_changed_plug_in_is_another_run(
     text = (folder / file).read_text(encoding="utf-8")
     assert old in text
     (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert sources([gate]) == before, "what was loaded still runs"
+    (line,) = stale([gate])
+    assert line.startswith(f"{folder / file} was changed since it was loaded")
+    identity._texts.clear()  # as in another process
     assert sources([gate]) != before
+    assert stale([gate]) == []
 
 
 @pytest.mark.parametrize(
@@ -384,7 +389,38 @@ def test_comments_and_other_files_do_not_count(
     text = (folder / file).read_text(encoding="utf-8")
     assert old in text
     (folder / file).write_text(text.replace(old, new), encoding="utf-8")
+    assert stale([gate]) == []
+    identity._texts.clear()
     assert sources([gate]) == before
+
+
+def test_an_edited_plug_in_runs_as_its_id_says(registry: Path) -> None:
+    """In one process: the plug-in is loaded again, and a module that it imports is told."""
+    (registry.parent / "scaled_by.py").write_text("BY = 1\n")
+    plugin = registry.parent / "scaled.py"
+    text = (
+        "import scaled_by\n"
+        "from zoo.decoders.crf import Crf\n"
+        "from zoo.registry import register\n"
+        '@register("decoder", "scaled")\n'
+        "class Scaled(Crf):\n"
+        '    "A CRF."\n'
+        "    scale = 1\n"
+    )
+    rewrite("decoder: {part: crf}", "decoder: {part: scaled}")(registry)
+    rewrite("datasets:\n", "plugins: [scaled.py]\ndatasets:\n")(registry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(registry.parent)
+        plugin.write_text(text)
+        first = job(registry)
+        plugin.write_text(text.replace("scale = 1", "scale = 2"))
+        second = job(registry)
+        assert second.id != first.id
+        assert second.plan.system.decoder.cls.scale == 2  # type: ignore[attr-defined]
+        (registry.parent / "scaled_by.py").write_text("BY = 2\n")
+        with pytest.raises(ConfigError, match=r"scaled_by\.py was changed .*start Python anew"):
+            job(registry)
+        patch.delitem(sys.modules, "scaled_by")
 
 
 def test_a_plug_in_may_move(
@@ -413,12 +449,14 @@ def test_an_installed_plug_in_is_its_package(
 
     before = sources([Gate])
     (site / "foreign.py").write_text("changed = 1\n")
+    identity._texts.clear()
     assert sources([Gate]) == before, "another package has a version of its own"
     (site / "own_gates" / "scale.py").write_text("scale = 2\n")
+    identity._texts.clear()
     assert sources([Gate]) != before
 
 
-def test_parts_of_the_zoo_count_with_what_they_import() -> None:
+def test_parts_of_the_zoo_count_with_what_they_import(tmp_path: Path) -> None:
     from zoo.decoders.crf import Crf
     from zoo.encoders.small import SmallCNN
 
@@ -433,6 +471,14 @@ def test_parts_of_the_zoo_count_with_what_they_import() -> None:
         patch.setattr(identity, "_beside", note)
         sources([Crf, SmallCNN])
     assert {"zoo.decoders.crf", "zoo.decoders.tagging", "zoo.encoders.pictures"} <= set(seen)
+    seen.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(identity, "_beside", note)
+        # a plug-in that builds on an objective
+        (tmp_path / "own.py").write_text("from zoo.objectives.cross_view import CrossView\n")
+        own = load(tmp_path / "own.py", "zoo_plugin_own", patch)
+        sources([type("Own", (), {"__module__": own.__name__})])
+    assert "zoo.objectives.cross_view" in seen
     assert not {"zoo.types", "zoo.parts", "zoo.tags", "zoo.system"} & set(seen), "the harness"
 
 

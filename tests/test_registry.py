@@ -139,6 +139,11 @@ def test_plug_in_files(tmp_path: Path) -> None:
     first = registry.resolve("fuser", "test_file")
     registry.load_plugin_file(file)
     assert registry.resolve("fuser", "test_file") is first, "a file is loaded once"
+    file.write_text(PLUGIN.format(name="test_fine"))  # of the same size, within the same second
+    registry.load_plugin_file(file)
+    names = registry.names("fuser")
+    assert "test_fine" in names
+    assert "test_file" not in names, "and again when it was edited"
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,27 @@ class Outer(TextEncoder):
     def __init__(self, *, first: TextEncoder, scale: float = 1.0) -> None: ...
 
 
+class Wide(TextEncoder):
+    """An encoder that has so many others in it that they are in order by no accident."""
+
+    def __init__(
+        self,
+        *,
+        f: TextEncoder,
+        e: TextEncoder,
+        d: TextEncoder,
+        c: TextEncoder,
+        b: TextEncoder,
+        a: TextEncoder,
+    ) -> None: ...
+
+
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
     before = set(registry._registered)
     registry.register("decoder", "test_example")(Example)
     registry.register("text_encoder", "test_outer")(Outer)
+    registry.register("text_encoder", "test_wide")(Wide)
     yield
     for key in registry._registered.keys() - registry.BUILT_IN.keys() - before:
         del registry._registered[key]
@@ -147,6 +163,10 @@ def test_nested_parts() -> None:
     deep = f"first: {{part: test_outer, first: {inner}}}"
     part, _ = check(deep, "text_encoder", "test_outer")
     assert len(part.walk()) == 3
+
+    wide = ", ".join(f"{name}: {{part: bilstm}}" for name in "abcdef")
+    part, _ = check(wide, "text_encoder", "test_wide")
+    assert list(part.nested) == list("fedcba"), "the order in which they are built"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ They do what the verbs of the command line do, return values instead of printing
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -194,7 +196,7 @@ def run(
     report = _Silent()
     if todo:
         check_pictures({id(job.data): job.data for job in todo}.values())
-        check(todo)
+        check(todo, partial(warnings.warn, stacklevel=3))
     for each in {job.data.fingerprint: job.data for job in planned}.values():
         write_posts(store.root, each.fingerprint, each.splits)
     if todo:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 from zoo.data.reading import read_data as read_data  # for those who need both
 from zoo.encoders.frozen import Frozen, FrozenText
 from zoo.encoders.references import noted
-from zoo.errors import ConfigError, DataError
+from zoo.errors import ConfigError, DataError, near
+from zoo.identity import asked
 from zoo.parts import Aligner, ImageEncoder, TextEncoder, ViewSpec
 from zoo.schema import PartSpec, SystemSpec, sees, supplied
-from zoo.system import System
+from zoo.system import COLUMNS, System
 from zoo.types import Sample
 
 
@@ -115,6 +117,8 @@ def build(spec: SystemSpec, train: Iterable[Sample] | Learnt, cache: Path) -> Sy
     known["views"] = dict(getattr(text, "view_specs", {})) or {
         name: ViewSpec(view.width, view.regions) for name, view in views.items()
     }
+    if spec.joint:
+        check_views(spec, known["views"])
     aligners: list[Aligner] = []
     for part in spec.aligner:
         aligners.append(make(part, known, cache))
@@ -130,10 +134,16 @@ def build(spec: SystemSpec, train: Iterable[Sample] | Learnt, cache: Path) -> Sy
 
 
 def check_losses(spec: SystemSpec) -> None:
-    """Raises ConfigError where parts other than aligners share the name of a loss."""
+    """Raises ConfigError where parts other than aligners share the name of a loss, or one has
+    the name of another column of the history."""
     owner: dict[str, str] = {}
     for slot, names in spec.losses.items():
         for name in names:
+            if name in COLUMNS:
+                raise ConfigError(
+                    f"{slot} has a loss `{name}`, the name of a column of history.csv; rename it "
+                    "in the part"
+                )
             if name in owner:
                 raise ConfigError(
                     f"{owner[name]} and {slot} both have a loss `{name}`, and one would replace "
@@ -142,16 +152,28 @@ def check_losses(spec: SystemSpec) -> None:
             owner[name] = slot
 
 
+def check_views(spec: SystemSpec, views: Collection[str]) -> None:
+    """Raises ConfigError where a loss weight is of a view that a joint encoder does not have."""
+    for name in spec.loss_weights:
+        _, dot, view = name.partition(".")
+        if dot and view not in views:
+            raise ConfigError(
+                f"loss_weights.{name}: the joint encoder has no view `{view}`{near(view, views)}"
+            )
+
+
 def make(part: PartSpec, known: Mapping[str, Any], cache: Path) -> Any:
     """Build one part: nested parts first, then the constructor with what it asks for."""
     with noted() as loaded:
         nested = {name: make(child, known, cache) for name, child in part.nested.items()}
-        given = {name: known[name] for name in supplied(part.cls)}
-        built = part.cls(**given, **part.settings, **nested)
+        # copies: a part may keep and change what it is given, and others are given the same
+        given = {name: copy(known[name]) for name in supplied(part.cls)}
+        built = part.cls(**given, **deepcopy(dict(part.settings)), **nested)
+    names = {text for each in loaded for text in each.name if text is not None}
     if part.frozen and isinstance(built, ImageEncoder):
-        return Frozen(built, cache, bool(loaded))
+        return Frozen(built, cache, bool(loaded), asked(part, names))
     if part.frozen and isinstance(built, TextEncoder):
-        return FrozenText(built, cache, bool(loaded))
+        return FrozenText(built, cache, bool(loaded), asked(part, names))
     if part.frozen:
         freeze(built)
     return built

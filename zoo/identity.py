@@ -148,12 +148,10 @@ def _decisive(part: Part, models: dict[str, str]) -> dict[str, Any]:
     loaded = getattr(part.cls, "loaded", None)
     own: dict[str, str] = dict(loaded(part.settings)) if loaded is not None else {}
     models |= own
-    defaults, settings = _defaults(part.cls), {}
-    for name, value in part.settings.items():
-        plain = _plain(value)
-        default = name in defaults and _same(plain, _plain(defaults[name]))
+    settings = {}
+    for name, plain in _written(part).items():
         commit = isinstance(plain, str) and plain in own.values()
-        if not default and not commit:
+        if not commit:
             settings[name] = _named(plain, own)
     return {
         "part": part.name,
@@ -161,6 +159,36 @@ def _decisive(part: Part, models: dict[str, str]) -> dict[str, Any]:
         "loaded": sorted(own.values()),
         "frozen": part.frozen,
         "nested": {name: _decisive(child, models) for name, child in part.nested.items()},
+    }
+
+
+def asked(part: Part, models: Iterable[str]) -> str:
+    """SHA-256 of what a part and those nested in it were asked for, defaults left out.
+
+    Args:
+        models: names and revisions of what they load, which are left out, too: its weights stand
+            for it.
+    """
+    return digest(_asked(part, dict.fromkeys(models, "")))
+
+
+def _asked(part: Part, blank: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "part": part.name,
+        "settings": {name: _named(plain, blank) for name, plain in _written(part).items()},
+        "frozen": part.frozen,
+        "nested": {name: _asked(child, blank) for name, child in part.nested.items()},
+    }
+
+
+def _written(part: Part) -> dict[str, Any]:
+    """A part's settings that are not at their defaults, as plain data."""
+    defaults = _defaults(part.cls)
+    plain = {name: _plain(value) for name, value in part.settings.items()}
+    return {
+        name: value
+        for name, value in plain.items()
+        if name not in defaults or not _same(value, _plain(defaults[name]))
     }
 
 
@@ -217,7 +245,8 @@ _PLACE = re.compile(r"__[0-9a-f]{8}$")
 """What the name of a plug-in file's module tells of its folder."""
 
 _ZOO = Path(__file__).parent.parent
-_PART_PACKAGES = ("zoo.blocks", "zoo.encoders", "zoo.aligners", "zoo.fusers", "zoo.decoders")
+_KINDS = ("encoders", "aligners", "fusers", "decoders", "objectives")
+_PART_PACKAGES = ("zoo.blocks", *(f"zoo.{kind}" for kind in _KINDS))
 
 
 def sources(parts: Iterable[Any]) -> str:
@@ -226,7 +255,7 @@ def sources(parts: Iterable[Any]) -> str:
     Of ``zoo`` these are the modules in the packages of parts: what lies elsewhere in it is the
     harness. Of a plug-in file they are the modules that lie in its folder, of an installed plug-in
     those of its package. Comments, formatting and docstrings don't count: they can't change a
-    result.
+    result. What counts is what was loaded, whatever a file holds by now (see :func:`stale`).
 
     Args:
         parts: classes or functions.
@@ -234,28 +263,75 @@ def sources(parts: Iterable[Any]) -> str:
     Raises:
         ConfigError: a part without a source file.
     """
-    homes = {part.__module__ for part in parts}
+    found = hashlib.sha256()
+    for name, file in sorted(_modules({part.__module__ for part in parts}).items()):
+        found.update(f"{_PLACE.sub('', name)}\0{_code(_text(file))}\0".encode())
+    return found.hexdigest()
+
+
+def stale(parts: Iterable[Any]) -> list[str]:
+    """What of the :func:`sources` of parts was edited after it was loaded, one line a file."""
+    files = _modules({part.__module__ for part in parts}).values()
+    return [
+        f"{file} was changed since it was loaded, and the code from before would run; "
+        "start Python anew"
+        for file in sorted(files)
+        if not file.is_file() or _differ(_read(file), _text(file))
+    ]
+
+
+def remember(name: str, file: Path, text: str) -> None:
+    """Note the text that a module was executed from, and those of the modules that it imports."""
+    _texts[file] = text
+    _modules({name})
+
+
+_texts: dict[Path, str] = {}
+"""Every source file as it was when it was loaded, or first asked for: what runs does not change
+when a file does."""
+
+
+def _text(file: Path) -> str:
+    if file not in _texts:
+        _texts[file] = _read(file)
+    return _texts[file]
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether two sources differ in more than comments, formatting and docstrings."""
+    try:
+        return _code(one) != _code(other)
+    except SyntaxError:  # a file that is being edited
+        return True
+
+
+def _modules(homes: set[str]) -> dict[str, Path]:
+    """The file of every module whose source counts, by the module's name."""
     packages = {*_PART_PACKAGES}
     packages |= {home.rpartition(".")[0] for home in homes if home.count(".") > 1}
     queue = [_home(name) for name in sorted(homes)]
-    seen: dict[str, str] = {}
+    seen: dict[str, Path] = {}
     while queue:
         name, file = queue.pop()
-        if name in seen:
-            continue
-        seen[name] = _code(file.read_text(encoding="utf-8"))
-        queue += _beside(name, file, packages)
-    found = hashlib.sha256()
-    for name, code in sorted(seen.items()):
-        found.update(f"{_PLACE.sub('', name)}\0{code}\0".encode())
-    return found.hexdigest()
+        if name not in seen:
+            seen[name] = file
+            queue += _beside(name, file, packages)
+    return seen
 
 
 def _home(name: str) -> tuple[str, Path]:
     file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None or not Path(file).is_file():
+    if file is None or not _there(Path(file)):
         raise ConfigError(f"the source of the part in `{name}` can't be read; put it into a file")
     return name, Path(file)
+
+
+def _there(file: Path) -> bool:
+    return file in _texts or file.is_file()
 
 
 def _beside(name: str, file: Path, packages: set[str]) -> Iterator[tuple[str, Path]]:
@@ -264,7 +340,7 @@ def _beside(name: str, file: Path, packages: set[str]) -> Iterator[tuple[str, Pa
     top = name.partition(".")[0]
     root = file.parents[name.count(".") + (file.name == "__init__.py")]
     installed = root.name in ("site-packages", "dist-packages")
-    for imported in _imports(file.read_text(encoding="utf-8"), package):
+    for imported in _imports(_text(file), package):
         first = imported.partition(".")[0]
         if first == "zoo":
             if imported.rpartition(".")[0] in packages and (found := _find(_ZOO, imported)):
@@ -281,7 +357,7 @@ def _find(root: Path, name: str) -> Path | None:
     """The file of a module by its dotted name, below a folder."""
     place = root.joinpath(*name.split("."))
     files = (place.with_name(f"{place.name}.py"), place / "__init__.py")
-    return next((file for file in files if file.is_file()), None)
+    return next((file for file in files if _there(file)), None)
 
 
 @cache

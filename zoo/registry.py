@@ -14,11 +14,13 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TypeVar
 
 from zoo.errors import ConfigError, near
 from zoo.files import is_file
+from zoo.identity import remember
 
 KINDS = (
     "reader",
@@ -80,6 +82,8 @@ BUILT_IN: dict[tuple[str, str], str] = {
 _registered: dict[tuple[str, str], type] = {}
 _plugins_loaded = False
 _plugin_files: dict[str, Path] = {}
+_executed: dict[str, bytes] = {}
+"""What each of these files held when it was loaded."""
 
 C = TypeVar("C", bound=type)
 
@@ -191,7 +195,7 @@ def _may_have_plugins() -> bool:
 
 
 def load_plugin_file(path: Path, asked: str | None = None) -> None:
-    """Import one Python file as a plug-in, once.
+    """Import one Python file as a plug-in: once, and again when it was edited.
 
     Args:
         asked: what names the file, for messages; None: ``--plugin FILE``.
@@ -205,20 +209,24 @@ def load_plugin_file(path: Path, asked: str | None = None) -> None:
     path = path.resolve()
     # the path tells apart files of one name; an id leaves it out (see zoo.identity)
     name = f"zoo_plugin_{path.stem}__{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in _plugin_files:
-        return
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if spec is None or not isinstance(spec.loader, SourceFileLoader):
         raise ConfigError(f"{asked}: not a Python file")
+    data = path.read_bytes()
+    if name in _plugin_files and _executed[name] == data:
+        return
+    _forget(name)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # not by the loader, whose compiled file tells edits within a second by their size alone
+        exec(spec.loader.source_to_code(data, str(path)), module.__dict__)
+        remember(name, path, importlib.util.decode_source(data))
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:  # whatever the plug-in's own code raises
         raise ConfigError(f"{asked}: {type(error).__name__}: {error}") from error
-    _plugin_files[name] = path
+    _plugin_files[name], _executed[name] = path, data
 
 
 def plugin_files() -> list[Path]:
@@ -228,8 +236,14 @@ def plugin_files() -> list[Path]:
 
 def forget_plugin_files() -> None:
     """Undo what files loaded as plug-ins registered: each command has only its own."""
-    for key in [k for k, cls in _registered.items() if cls.__module__ in _plugin_files]:
+    for name in [*_plugin_files]:
+        _forget(name)
+
+
+def _forget(name: str) -> None:
+    """Undo what the file that is loaded as this module registered."""
+    for key in [k for k, cls in _registered.items() if cls.__module__ == name]:
         del _registered[key]
-    for name in _plugin_files:
-        sys.modules.pop(name, None)
-    _plugin_files.clear()
+    sys.modules.pop(name, None)
+    _plugin_files.pop(name, None)
+    _executed.pop(name, None)

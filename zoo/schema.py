@@ -351,7 +351,8 @@ def _part(kind: str | None, value: Any) -> PartSpec:
     settings = {each: getattr(found, each) for each in type(found).model_fields if each != key}
     frozen = settings.pop("frozen", False) if kind in _ENCODERS else False
     hints = keywords(cls)
-    children = {each for each in settings if nested_kind(hints[each][0])}
+    # in the order of the constructor: they are built, and draw their weights, in this one
+    children = [each for each in settings if nested_kind(hints[each][0])]
     nested = {each: settings[each] for each in children if settings[each] is not None}
     own = {each: item for each, item in settings.items() if each not in children}
     return PartSpec(kind, name, cls, own, nested, frozen)

@@ -23,6 +23,9 @@ from zoo.parts import (
 )
 from zoo.types import Batch, Output, Sample, ScoredEntity, Text, Units, Views
 
+COLUMNS = ("epoch", "loss", "dev_precision", "dev_recall", "dev_f1", "seconds")
+"""What no loss may be called: the columns of history.csv that hold something else."""
+
 
 class System(nn.Module):
     """words + picture → encoder → aligner → fuser → decoder → entities.
@@ -151,7 +154,7 @@ class _Met:
         self.attention: dict[str, Tensor] = {}
 
     def add(self, slot: str, *states: Any) -> None:
-        """What a part's results bring along. Raises RunError for a loss's name taken twice."""
+        """What a part's results bring along. Raises RunError for a loss's name that is taken."""
         for state in states:
             self.add_losses(state.losses)
             maps = getattr(state, "attention", {})
@@ -160,6 +163,8 @@ class _Met:
 
     def add_losses(self, losses: Mapping[str, Tensor]) -> None:
         for name, loss in losses.items():
+            if name in COLUMNS:
+                raise RunError(f"a part has a loss `{name}`, a column of the history; rename it")
             if self.losses.setdefault(name, loss) is not loss:
                 raise RunError(
                     f"two parts have a loss `{name}`, and one would replace the other; "

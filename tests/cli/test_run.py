@@ -708,3 +708,29 @@ def test_a_learning_rate_that_no_parameter_gets_is_told(zoo, registry: Path) -> 
     assert done.returncode == 0, done.stderr
     told = "recipe quick: no parameter of these systems gets the learning rate `txet.*`"
     assert told in done.stdout + done.stderr
+
+
+def test_learning_rates_are_those_of_trained_parameters_and_of_each_variant(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo.config.read import read
+    from zoo.runs.datasets import load_datasets
+    from zoo.runs.job import make_jobs
+    from zoo.runs.run import check
+
+    monkeypatch.setenv("ZOO_CACHE", str(registry.parent / "cache"))
+
+    def jobs(*overrides: str):
+        plans = read(registry, overrides).plan(systems=["plain"])
+        return make_jobs(plans, load_datasets(plans, registry.parent))
+
+    def told(jobs) -> list[str]:
+        said: list[str] = []
+        check(jobs, said.append)
+        return [note.partition("rate ")[2] for note in said]
+
+    typo = jobs('recipes.quick.learning_rates={"txet.*": 1.0, "*": 1e-3}')
+    assert told([*jobs(), *typo]) == ["`txet.*`"], "not of the first variant alone"
+    text = 'recipes.quick.learning_rates={"text.*": 1e-5, "*": 1e-3}'
+    assert told(jobs(text)) == []
+    assert told(jobs(text, "backbones.tiny.text.frozen=true")) == ["`text.*`"]

@@ -80,6 +80,13 @@ def test_every_vector_is_read_anew(bert: str) -> None:
     assert not text.tokens[~text.mask].any()
 
 
+def test_the_rows_of_the_encoder_below_are_named(bert: str) -> None:
+    inner = Transformer(Counter(WORDS), model=bert)
+    row = inner.prepare(SAMPLES[0])
+    assert inner.lookups(row)
+    assert make(inner).lookups(row) == inner.lookups(row)
+
+
 def test_a_frozen_encoder_below_is_computed_once(
     bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -191,6 +191,10 @@ def test_a_learnt_temperature_is_trained_and_never_freezes() -> None:
     assert aligner.log_temperature.grad is not None
     aligner.log_temperature.data.fill_(-99)
     assert aligner.temperature.item() == pytest.approx(COLDEST)
+    aligner.log_temperature.data.fill_(-6)
+    aligner.log_temperature.grad = None
+    aligner.temperature.backward()
+    assert aligner.log_temperature.grad, "it can rise again"
 
 
 # Several processes --------------------------------------------------------------------------------

@@ -18,15 +18,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tests.pictures import SAMPLES, picture
+from zoo import identity
+from zoo.build import make as make_part
 from zoo.encoders.caption import Caption
 from zoo.encoders.contextual import Contextual
 from zoo.encoders.features import Features
-from zoo.encoders.frozen import Frozen, FrozenText
-from zoo.encoders.keys import code, fingerprint
+from zoo.encoders.frozen import Frozen, FrozenText, moved
+from zoo.encoders.keys import fingerprint, weights_digest
 from zoo.encoders.pretrained import Pretrained
 from zoo.encoders.small import SmallCNN, SmallViT
 from zoo.encoders.transformer import Transformer
 from zoo.errors import RunError
+from zoo.schema import PartSpec
 from zoo.types import Sample, View
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "pa", "##ris", "##s", "a", "man", "in"]
@@ -385,6 +388,13 @@ def test_a_cache_that_cannot_be_written(small: SmallCNN, tmp_path: Path) -> None
         read(Frozen(small, tmp_path / "cache"), SAMPLES)
 
 
+def test_inputs_within_inputs_are_moved() -> None:
+    inputs = {"words": {"ids": torch.zeros(2)}, "names": ["a"], "sizes": [torch.zeros(1)]}
+    found = moved(inputs, torch.device("meta"))
+    assert (found["words"]["ids"].device.type, found["sizes"][0].device.type) == ("meta", "meta")
+    assert found["names"] == ["a"]
+
+
 # Keys and digests ---------------------------------------------------------------------------------
 
 
@@ -401,6 +411,35 @@ def test_the_key_holds_weights_settings_and_picture(small: SmallCNN, tmp_path: P
     assert fingerprint(small) != before
     assert not torch.equal(read(frozen, SAMPLES).regions, first)
     assert len(files(tmp_path)) == 2
+
+
+class Scaled(SmallCNN):
+    """Keeps its settings where neither its attributes nor its weights show them."""
+
+    def __init__(self, *, scales: list[int], mode: str = "max") -> None:
+        super().__init__(size=32, width=8)
+        self.scales = scales
+        self.inner = nn.Identity()
+        self.inner.mode = mode
+        self.inner.register_buffer("factor", torch.tensor(float(scales[0])), persistent=False)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"scales": [4, 8]}, {"scales": [1, 4]}, {"scales": [1, 2], "mode": "mean"}]
+)
+def test_the_key_holds_what_was_asked_for(changed: dict[str, Any], tmp_path: Path) -> None:
+    def key(**settings: Any) -> Path:
+        torch.manual_seed(0)
+        part = PartSpec("image_encoder", "scaled", Scaled, settings, frozen=True)
+        return make_part(part, {}, tmp_path).kept.features.folder
+
+    assert key(scales=[1, 2]) == key(scales=[1, 2], mode="max")
+    assert key(scales=[1, 2]) != key(**changed)
+
+
+def test_the_digest_of_weights_holds_every_buffer() -> None:
+    one, other = Scaled(scales=[1]).inner, Scaled(scales=[2]).inner
+    assert weights_digest(one) != weights_digest(other)
 
 
 @pytest.mark.parametrize(
@@ -456,7 +495,7 @@ def test_the_key_holds_the_source(
         return f"{text}\nCHANGED = True\n" if path.as_posix().endswith(name) else text
 
     def folder() -> Path:
-        code.cache_clear()
+        identity._texts.clear()
         return Frozen(small, tmp_path).kept.features.folder
 
     before = folder()

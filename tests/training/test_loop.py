@@ -15,6 +15,7 @@ from torch import Tensor
 from zoo.build import build, read_data
 from zoo.config.read import read
 from zoo.errors import RunError
+from zoo.runs.run import _csv
 from zoo.training.loop import Row, Trainer
 from zoo.types import Sample, ScoredEntity, Splits
 
@@ -188,6 +189,49 @@ def test_a_loss_that_is_no_number_stops_the_run(make: Make, value: float) -> Non
     assert "epoch 1" in line
     assert line.count("train-") == 8, "the batch's samples, and no others"
     assert all(t.isfinite().all() for t in trainer.system.state_dict().values()), before.keys()
+
+
+@pytest.mark.parametrize(("epochs", "told"), [(2, "in fp16 no gradient"), (9, "the gradient")])
+def test_in_fp16_a_gradient_that_is_never_a_number_stops_the_run(
+    make: Make, epochs: int, told: str
+) -> None:
+    """The scaler leaves out each update: an untrained system would be scored."""
+    trainer, splits = make("plain", epochs=epochs)
+    decoder, honest = trainer.system.decoder, trainer.system.decoder.loss
+    weight = next(decoder.parameters())
+
+    def loss(units, text, gold):
+        nothing = 0 * (weight - weight.detach()).square().sum().sqrt()  # 0 · ∞ in its gradient
+        return {"crf": honest(units, text, gold)["crf"] + nothing}
+
+    trainer.accelerator.scaler = torch.amp.GradScaler("cpu")
+    decoder.loss = loss
+    with pytest.raises(RunError, match=told):
+        trainer.fit(splits["train"], splits["dev"])
+
+
+def test_in_fp16_updates_that_are_left_out_are_made_up_for(make: Make) -> None:
+    trainer, splits = make("plain", epochs=2, batch_size=1)
+    trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    before = weights(trainer)
+    trainer.fit(splits["train"], splits["dev"])
+    assert trainer.accelerator.scaler.get_scale() < 2.0**127
+    assert not equal(weights(trainer), before)
+
+
+def test_the_environment_changes_no_update(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "EAGER")
+    trainer, _ = make("plain")
+    parameter = torch.ones((), requires_grad=True)
+    trainer.accelerator.backward(parameter * 8)
+    assert parameter.grad == 8
+    assert trainer.accelerator.state.dynamo_plugin.backend == "NO"
+
+
+def test_a_loss_that_begins_late_has_a_column() -> None:
+    rows: list[Row] = [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.5, "late": 0.5}]
+    assert _csv(rows).splitlines() == ["epoch,loss,late", "1,2.0,", "2,1.5,0.5"]
 
 
 def test_predictions_come_in_the_order_asked_for(make: Make) -> None:

@@ -133,7 +133,9 @@ class Contrastive(Aligner):
         """The temperature as it is now."""
         if self.log_temperature is None:
             return self.fixed_temperature
-        return self.log_temperature.exp().clamp(min=COLDEST)
+        learnt = self.log_temperature.exp()
+        # at the floor, too, the gradient is the temperature's own, so that it may rise again
+        return learnt + (learnt.clamp(min=COLDEST) - learnt).detach()
 
     def forward(
         self, text: Text, views: Views, gold: Sequence[Sequence[Entity]] | None

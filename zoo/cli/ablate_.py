@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -191,7 +192,7 @@ def list_arms(
     from zoo.data.findings import counted
     from zoo.runs.run import check
 
-    check(todo)
+    check(todo, partial(click.echo, err=True))
     missing = {job.id for job in todo}
     lines, found = list[str](), list[dict[str, Any]]()
     for _, comparisons in studies:

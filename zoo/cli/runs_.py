@@ -46,7 +46,7 @@ def command(context: click.Context, /, as_json: bool, results: Path | None, **wa
     """List the stored runs: system, dataset, seed, id, variant, overrides, state and size.
 
     States: complete; external (the predictions were made elsewhere); incomplete (being written);
-    checkpoint (what an interrupted run resumes from); broken (its run.json can't be read).
+    checkpoint (what an engine of a plug-in keeps); broken (its run.json can't be read).
     """
     context.obj = results
     if context.invoked_subcommand is not None:

@@ -74,7 +74,9 @@ def _idle_weights(spec: SystemSpec, views: set[str]) -> list[Problem]:
     problems: list[Problem] = []
     for name in spec.loss_weights:
         loss, dot, view = name.partition(".")
-        if loss not in known or (dot and (loss in whole or view not in views)):
+        # a joint encoder tells its views when it is built (see zoo.build)
+        strange = view not in views and not spec.joint
+        if loss not in known or (dot and (loss in whole or strange)):
             names = own | {f"{each}.{view}" for each in own - whole for view in spec.views}
             problems.append(
                 (("loss_weights", name), f"no part lists a loss `{name}` in its "

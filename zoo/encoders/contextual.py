@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -74,6 +74,9 @@ class Contextual(TextEncoder):
 
     def alike(self, row: Any) -> Hashable | None:
         return self.encoder.alike(row)
+
+    def lookups(self, row: Any) -> Mapping[nn.Module, Collection[int]]:
+        return self.encoder.lookups(row)
 
     def collate(self, rows: Sequence[Any]) -> Inputs:
         return self.encoder.collate(rows)

@@ -40,12 +40,17 @@ class Kept:
         encoder: what is frozen.
         cache: the folder of all features.
         pack: takes one row's features out of what the encoder returns for a batch.
+        asked: a digest of the encoder's settings.
     """
 
     def __init__(
-        self, encoder: Encoder, cache: Path, pack: Callable[[Any, int], dict[str, Tensor]]
+        self,
+        encoder: Encoder,
+        cache: Path,
+        pack: Callable[[Any, int], dict[str, Tensor]],
+        asked: str,
     ) -> None:
-        self.encoder, self.cache, self.pack = encoder, cache, pack
+        self.encoder, self.cache, self.pack, self.asked = encoder, cache, pack, asked
         self._fingerprint: str | None = None
         self._features: tuple[str, Features | Passing] | None = None
         self.passing = False
@@ -57,7 +62,7 @@ class Kept:
     def features(self) -> Features | Passing:
         """Those on disk, of the encoder with its present weights on its present device."""
         if self._fingerprint is None:
-            self._fingerprint = fingerprint(self.encoder, Kept)
+            self._fingerprint = fingerprint(self.encoder, Kept, asked=self.asked)
         key = f"{self._fingerprint} {device_kind(_device(self.encoder))}"
         if self._features is None or self._features[0] != key:
             folder = hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -149,10 +154,7 @@ class Kept:
         device = _device(self.encoder)
         rows = [row for _, row in group]
         rows += rows[-1:] * (size - len(rows))
-        inputs = {
-            name: value.to(device) if isinstance(value, Tensor) else value
-            for name, value in self.encoder.collate(rows).items()
-        }
+        inputs = moved(self.encoder.collate(rows), device)
         with torch.autocast(device.type, enabled=False):  # a run of any precision may read them
             made = self.encoder(inputs)
         for number, (key, _) in enumerate(group):
@@ -170,15 +172,18 @@ class Frozen(ImageEncoder):
         encoder: what is frozen.
         cache: folder of the features, shared by all runs.
         reloaded: whether its weights come from elsewhere, so that no run need store them.
+        asked: a digest of its settings, which the features are kept under, too.
     """
 
-    def __init__(self, encoder: ImageEncoder, cache: Path, reloaded: bool = False) -> None:
+    def __init__(
+        self, encoder: ImageEncoder, cache: Path, reloaded: bool = False, asked: str = ""
+    ) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False).eval()
         self.reloaded = reloaded
         self.sees = encoder.sees  # type: ignore[misc]  # as the one inside
         self.width, self.regions = encoder.width, encoder.regions
-        self.kept = Kept(encoder, cache, _pack_view)
+        self.kept = Kept(encoder, cache, _pack_view, asked)
         self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> Frozen:
@@ -225,15 +230,18 @@ class FrozenText(TextEncoder):
         encoder: what is frozen.
         cache: folder of the features, shared by all runs.
         reloaded: whether its weights come from elsewhere, so that no run need store them.
+        asked: a digest of its settings, which the features are kept under, too.
     """
 
-    def __init__(self, encoder: TextEncoder, cache: Path, reloaded: bool = False) -> None:
+    def __init__(
+        self, encoder: TextEncoder, cache: Path, reloaded: bool = False, asked: str = ""
+    ) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False).eval()
         self.reloaded = reloaded
         self.sees = encoder.sees  # type: ignore[misc]  # as the one inside
         self.width, self.context_fields = encoder.width, encoder.context_fields
-        self.kept = Kept(encoder, cache, _pack_text)
+        self.kept = Kept(encoder, cache, _pack_text, asked)
         self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> FrozenText:
@@ -332,6 +340,16 @@ def _padded(rows: Sequence[Row], name: str) -> Tensor:
 def _mask(rows: Sequence[Row], name: str) -> Tensor:
     lengths = torch.tensor([len(row[name]) for row in rows])
     return torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+
+
+def moved(inputs: Inputs, device: torch.device) -> Inputs:
+    """Inputs on a device, with the tensors of the mappings and lists in them."""
+    if device.type == "cpu":
+        return inputs
+    from accelerate.utils import send_to_device  # half a second
+
+    on_device: Inputs = send_to_device(inputs, device)
+    return on_device
 
 
 def _device(encoder: nn.Module) -> torch.device:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Mapping
-from functools import cache
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -30,11 +29,15 @@ class Asked(NamedTuple):
     alone: Asked | None = None
 
 
-def fingerprint(encoder: Encoder, *others: type) -> str:
+def fingerprint(encoder: Encoder, *others: type, asked: str = "") -> str:
     """SHA-256 over all that makes a feature, save the sample: weights, structure, settings of the
     transform; the source of the encoder, of what it is made of, of the transform, of picture
-    decoding and of ``others``; and the versions of the libraries that decode and compute."""
-    digest = hashlib.sha256(repr(encoder).encode())
+    decoding and of ``others``; and the versions of the libraries that decode and compute.
+
+    Args:
+        asked: the encoder's settings, of which its attributes may show nothing.
+    """
+    digest = hashlib.sha256(f"{asked}{encoder!r}".encode())
     for name, module in encoder.named_modules():
         if isinstance(module, Encoder):
             settings = {
@@ -58,23 +61,16 @@ def fingerprint(encoder: Encoder, *others: type) -> str:
         for module in encoder.modules()
         if isinstance(module, Encoder) or type(module).__module__.startswith("zoo.")
     ]
-    digest.update(code(frozenset([*own, *others, place, Picture, Asked])).encode())
+    digest.update(sources([*own, *others, place, Picture, Asked]).encode())
     digest.update(repr(_versions()).encode())
     digest.update(weights_digest(encoder).encode())
     return digest.hexdigest()
 
 
-@cache
-def code(parts: frozenset[Any]) -> str:
-    """The source of parts as it was when first asked for: what runs does not change when a file
-    does."""
-    return sources(parts)
-
-
 def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over all parameters and buffers, with their names."""
+    """SHA-256 over all parameters and buffers, with their names; also those that are not stored."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted({**dict(module.named_buffers()), **module.state_dict()}.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(flat.numpy())

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.encoders.frozen import Frozen, FrozenText
+from zoo.encoders.frozen import Frozen, FrozenText, moved
 from zoo.parts import Encoder
 from zoo.system import System
 from zoo.types import Batch, Inputs, Sample, ScoredEntity
@@ -128,7 +128,7 @@ class Predictor:
         """Predict a batch; the bytes that it frees."""
         full = [*group, *[group[-1]] * (group[0].most - len(group))]
         inputs = {
-            slot: _moved(encoder.collate([each.rows[slot] for each in full]), self.device)
+            slot: moved(encoder.collate([each.rows[slot] for each in full]), self.device)
             for slot, encoder in self.encoders.items()
         }
         batch = Batch([each.sample for each in full], inputs)
@@ -166,12 +166,6 @@ def _shapes(inputs: Inputs) -> Any:
         (name, tuple(value.shape) if isinstance(value, Tensor) else repr(value))
         for name, value in sorted(inputs.items())
     )
-
-
-def _moved(inputs: Inputs, device: torch.device) -> Inputs:
-    if device.type == "cpu":
-        return inputs
-    return {k: v.to(device) if isinstance(v, Tensor) else v for k, v in inputs.items()}
 
 
 def _size(row: Any) -> int:

@@ -26,7 +26,7 @@ class Entry:
         seed: as its folder says; None where this is no name of a run.
         state: ``complete``; ``external``, of which the predictions were made elsewhere;
             ``incomplete``: being written, or left by a process of which this host knows nothing;
-            ``checkpoint``: what an interrupted run resumes from; ``broken``: its run.json can't be
+            ``checkpoint``: what an engine of a plug-in keeps; ``broken``: its run.json can't be
             read.
         record: of a run that is complete.
         size: of its files, in bytes.

@@ -3,7 +3,9 @@
     runs/<system>/<dataset>/<seed>-<run id>/
         run.json, config.yaml, history.csv, model.safetensors,
         predictions.dev.jsonl, predictions.test.jsonl
-    runs/<system>/<dataset>/.<seed>-<run id>.checkpoint/     where a run that goes on can resume
+    runs/<system>/<dataset>/.<seed>-<run id>.checkpoint/     for an engine of a plug-in
+
+A run that is interrupted starts anew; those that were finished are kept.
 
 A run is content-addressed: its id is a hash of all that decides its numbers (see
 :mod:`zoo.identity`), so the same run is found again and never trained twice. Runs that differ in
@@ -103,7 +105,10 @@ class Store:
         return record.model_copy(update=dict(cell.labels))
 
     def checkpoint(self, cell: Cell) -> Path:
-        """Where a run that goes on keeps what it can resume from. Cleaning never touches it."""
+        """Where an engine of a plug-in may keep a run's state: zoo writes nothing there.
+
+        Cleaning never touches it.
+        """
         folder = self._own(cell)
         return folder.with_name(f".{folder.name}.checkpoint")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from zoo.config.specs import Plan
 from zoo.errors import ConfigError, near
-from zoo.identity import HARNESS, configuration, run_id, sources, variant_id
+from zoo.identity import HARNESS, configuration, run_id, sources, stale, variant_id
 from zoo.results.record import RunRecord
 from zoo.results.store import Store
 from zoo.runs.datasets import Dataset, dataset_key
@@ -125,7 +125,9 @@ def make_jobs(plans: Sequence[Plan], datasets: Mapping[str, Dataset]) -> list[Jo
             "dataset": plan.reader.resolved(),
         }
         parts = spec.classes
-        code[parts] = code.get(parts) or sources(parts)
+        if parts not in code:
+            problems += stale(parts)
+            code[parts] = sources(parts)
         key = id(spec), id(plan.recipe)  # seeds share both, and models are digested once
         try:
             known[key] = known.get(key) or configuration(spec, plan.recipe)

@@ -52,14 +52,16 @@ def check(jobs: Sequence[Job], say: Callable[[str], None] = lambda note: None) -
         ConfigError: one line a system that can't be built.
     """
     problems, weights = [], dict[str, float]()
-    idle: dict[str, set[str]] = {}
+    idle: dict[tuple[str, tuple[str, ...]], set[str]] = {}
     for job in variants(jobs):
         try:
             system = build(job.plan.system, job.data.learnt, cache_folder())
             weights[job.variant] = len(job.data.splits["train"]) * _weight(system)
-            rates = job.plan.recipe.learning_rates
-            left = idle.setdefault(job.plan.recipe_name, set(rates))
-            left -= {job.plan.recipe.pattern(name) for name, _ in system.named_parameters()}
+            recipe = job.plan.recipe  # of one name, overrides make several
+            patterns = tuple(recipe.learning_rates)
+            left = idle.setdefault((job.plan.recipe_name, patterns), set(patterns))
+            trained = (name for name, each in system.named_parameters() if each.requires_grad)
+            left -= {recipe.pattern(name) for name in trained}
         except ConfigError as error:
             problems += [f"systems.{job.system}: {problem}" for problem in error.problems]
         except Exception as error:
@@ -67,11 +69,9 @@ def check(jobs: Sequence[Job], say: Callable[[str], None] = lambda note: None) -
             logging.getLogger(__name__).debug("%s: %s", job.system, error)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
-    for recipe, patterns in idle.items():
-        for pattern in sorted(patterns):
-            say(
-                f"recipe {recipe}: no parameter of these systems gets the learning rate `{pattern}`"
-            )
+    for (name, _), left in idle.items():
+        for pattern in sorted(left):
+            say(f"recipe {name}: no parameter of these systems gets the learning rate `{pattern}`")
     return weights
 
 
@@ -258,7 +258,8 @@ def _store(job: Job, system: System, folder: Path) -> None:
 
 def _csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    columns = dict.fromkeys(name for row in rows for name in row)  # a loss may begin late
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in rows

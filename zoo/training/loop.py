@@ -62,7 +62,10 @@ class Trainer:
     ) -> None:
         AcceleratorState._reset_state(reset_partial_state=True)
         precision = precision or resolve_precision(recipe)
-        self.accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+        mixed = "no" if precision == "fp32" else precision
+        self.accelerator = Accelerator(mixed_precision=mixed, dynamo_backend="no")
+        # set afterwards, because a variable of the environment goes before the argument
+        self.accelerator.gradient_accumulation_steps = 1
         self.system = system.to(self.accelerator.device)
         self.recipe = recipe
         self.rng = random.Random(seed)
@@ -99,7 +102,7 @@ class Trainer:
         """Train; stop when dev F1 has not risen for ``patience`` epochs; restore the best.
 
         Raises:
-            RunError: the loss is no number; names the batch's samples.
+            RunError: the loss is no number; names the batch's samples. Or in fp16 no gradient was.
         """
         recipe = self.recipe
         self.collate.foresee([*train, *dev])
@@ -129,6 +132,12 @@ class Trainer:
                 on_epoch(row)
                 if recipe.patience and epoch - fit.best_epoch >= recipe.patience:
                     break
+            if not self.updated:
+                raise RunError(
+                    "in fp16 no gradient of the whole training was a number, so that no weight was "
+                    "ever changed; lower the learning rate, or train in fp32 or bf16 (`precision` "
+                    "of the recipe)"
+                )
             self.system.load_state_dict(best, strict=False)
         fit.seconds = time.perf_counter() - start
         fit.sentences_per_second = len(train) * len(fit.history) / trained
@@ -145,6 +154,7 @@ class Trainer:
             self.optimizer = make_optimizer(self.system.named_parameters(), self.recipe)
             self.schedule = make_schedule(self.optimizer, self.recipe, updates)
             self.model, self.prepared = self.accelerator.prepare(self.system, self.optimizer)
+            self.updated = False
             yield
 
     def epoch(self, train: Sequence[Sample], number: int) -> dict[str, float]:
@@ -178,16 +188,24 @@ class Trainer:
         return {name: value / len(train) for name, value in sums.items()}
 
     def _update(self) -> bool:
-        """Change the weights; whether the gradient is a number (in fp16 the scaler sees to it)."""
-        if self.accelerator.scaler is not None:
+        """Change the weights; whether the gradient is a number.
+
+        In fp16 the scaler leaves out an update whose gradient is none, and takes half of its scale
+        for the next ones; a gradient that is none at a scale below 1 was not too large for fp16.
+        """
+        scaler = self.accelerator.scaler
+        if scaler is not None:
             if self.recipe.clip:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         elif not math.isfinite(fold_clipping(self.optimizer, self.recipe.clip)):
             return False
+        scale = scaler.get_scale() if scaler is not None else 1.0
         self.prepared.step()
         self.prepared.zero_grad()
         self.schedule.step()
-        return True
+        left = scaler.get_scale() if scaler is not None else scale
+        self.updated |= left >= scale  # a fused optimizer does not tell what it left out
+        return left >= 1
 
     @torch.no_grad()
     def predict(self, samples: Sequence[Sample]) -> Predictions:

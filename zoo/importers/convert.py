@@ -82,7 +82,8 @@ def convert(
         if names is None and (kind or guess(file)) == "hf" and (card := card_of(file))
     }
     if not made:
-        raise DataError(f"{some(map(str, files))}: no sentence in there")
+        why = "; ".join(conversion.findings())
+        raise DataError(f"{some(map(str, files))}: no sentence in there{why and f' ({why})'}")
     folder = PictureFolder(images) if images is not None else None
     findings, absent = conversion.findings(), list[str]()
     findings += [

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from zoo.data.files import clean, encodable
 from zoo.data.findings import counted, some
+from zoo.data.offsets import by_code_points, places_of, tells
 from zoo.data.records import CharSpan
 from zoo.data.text import split_words
 from zoo.types import Entity
@@ -132,7 +133,7 @@ class Conversion:
         told = Counter(
             utf16
             for each in documents
-            if each.text is not None and (utf16 := _tells(each.text, each.spans)) is not None
+            if each.text is not None and (utf16 := tells(each.text, each.spans)) is not None
         )
         self._usual = None if told[True] == told[False] else told[True] > told[False]
 
@@ -187,7 +188,7 @@ class Conversion:
         spans = list(document.spans)
         if self._is_utf16(document, text, spans):
             self._notice("utf-16", document.where)
-            places = _places(text)
+            places = places_of(text)
             for span in spans:
                 if span.start not in places or span.end not in places:
                     beyond = max(span.start, span.end) > max(places) or span.start < 0
@@ -198,7 +199,7 @@ class Conversion:
                     )
                     self._fault(document, span, what)
             spans = [s for s in spans if s.start in places and s.end in places]
-            spans = _by_code_points(text, spans)
+            spans = by_code_points(text, spans)
         kept: list[CharSpan] = []
         for span in spans:
             label = clean(span.type)
@@ -233,9 +234,9 @@ class Conversion:
         return kept
 
     def _is_utf16(self, document: Document, text: str, spans: Sequence[CharSpan]) -> bool:
-        if self.offsets != "auto" or _by_code_points(text, spans) == spans:
+        if self.offsets != "auto" or by_code_points(text, spans) == spans:
             return self.offsets == "utf-16"
-        told = _tells(text, spans)
+        told = tells(text, spans)
         if told is None and self._usual is None:
             self._notice("ambiguous", document.where)
             return document.utf16
@@ -300,24 +301,6 @@ class Conversion:
         )
 
 
-def _by_code_points(text: str, spans: Sequence[CharSpan]) -> list[CharSpan]:
-    """Spans whose offsets count UTF-16 units, by code points; one out of range stays so."""
-    units = _places(text)
-    beyond = len(text) + 1
-    return [
-        s._replace(start=units.get(s.start, beyond), end=units.get(s.end, beyond)) for s in spans
-    ]
-
-
-def _places(text: str) -> dict[int, int]:
-    """The number of code points before each place where a character begins, by UTF-16 units."""
-    units, place = {0: 0}, 0
-    for number, char in enumerate(text, 1):
-        place += 2 if ord(char) > 0xFFFF else 1
-        units[place] = number
-    return units
-
-
 def _beside(document: Document) -> Iterator[str]:
     """What a document says besides its words."""
     named = (picture.name for picture in document.pictures)
@@ -336,32 +319,3 @@ def unreadable(text: str) -> str | None:
     if not encodable(text):
         return "half of a surrogate pair, which is no character; export it again"
     return None
-
-
-def _tells(text: str, spans: Sequence[CharSpan]) -> bool | None:
-    """Whether spans count UTF-16 units; None: both readings fit alike, or are the same."""
-    if not any(ord(char) > 0xFFFF for char in text):
-        return None
-    units, points = _fit(text, _by_code_points(text, spans)), _fit(text, spans)
-    return None if units == points else units > points
-
-
-def _fit(text: str, spans: Sequence[CharSpan]) -> tuple[int, int, int]:
-    """How many spans fit the text: what they repeat stands there, or they end with words; then how
-    many do without white space at their ends; then how many hold letters or digits."""
-    words = split_words(text)
-    begins, ends = {start for _, start, _ in words}, {end for _, _, end in words}
-    fit, exact, written = 0, 0, 0
-    for span in spans:
-        if not 0 <= span.start < span.end <= len(text):
-            continue
-        there = text[span.start : span.end]
-        if span.said is not None:
-            fits = span.said == there
-        else:
-            start = span.start + len(there) - len(there.lstrip())
-            fits = start in begins and start + len(there.strip()) in ends
-        fit += fits
-        exact += fits and there == there.strip()
-        written += fits and there[0].isalnum() and any(map(str.isalnum, there))
-    return fit, exact, written

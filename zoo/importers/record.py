@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from zoo.data.records import CharSpan, own_form
+from zoo.data.records import CharSpan, own_form, refused
 from zoo.errors import DataError
 from zoo.importers.documents import Document, Named, unreadable
 from zoo.types import Entity
@@ -19,7 +19,6 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 _KEPT_BY_TOOLS = {
     "annotator", "annotation_id", "annotation_approver", "created_at", "updated_at", "lead_time",
-    "answer",
 }  # fmt: skip
 """Fields in which annotation tools keep accounts of their own."""
 
@@ -37,6 +36,8 @@ def document(record: Any, where: str, names: Sequence[str] | None = None) -> Doc
     """
     if not isinstance(record, dict):
         raise DataError(f"{where}: not an object with a text and its entities")
+    if refused(record):
+        return Document(where, noticed=["rejected"])
     own = own_form(record, where, names)
     spans = own.get("entities")
     said = [_said(each) for each in _spans(record)]

@@ -36,8 +36,6 @@ def _documents(record: Any, where: str) -> Iterator[Document]:
         case {"paragraphs": list(paragraphs)}:  # version 2's training format
             for paragraph in paragraphs:
                 yield from _paragraph(paragraph, where)
-        case {"text": str(), "answer": ("reject" | "ignore")}:
-            yield Document(where, noticed=["rejected"])
         case {"text": str(), "ents": list(spans)}:  # as Doc.to_json has it
             groups = record.get("spans")
             fields = {k: v for k, v in record.items() if k not in ("ents", "tokens", "spans")}

@@ -29,7 +29,7 @@ Kind = Literal[
     "UTF-16",
 ]
 
-_WORDING: Mapping[Kind, tuple[str, str, bool]] = {
+WORDING: Mapping[Kind, tuple[str, str, bool]] = {
     "picture absent": ("picture is named and absent", "pictures are named and absent", True),
     "caption absent": (
         "sentence is not in the captions file",
@@ -176,7 +176,7 @@ class Tally:
         found = [
             Finding(f"{split}: {counted(len(examples), *words)}: {some(examples)}", note)
             for (split, kind), examples in self.counted.items()
-            for *words, note in [_WORDING[kind]]
+            for *words, note in [WORDING[kind]]
         ]
         uncaptioned = {
             id for (_, kind), ids in self.counted.items() if kind == "caption absent" for id in ids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -134,11 +134,16 @@ class Jsonl:
         return tally.read(map_types(completed(splits, tally), self._labels, folder))
 
 
-def write_jsonl(path: Path, samples: Iterable[Sample], images: Path | None = None) -> None:
+def write_jsonl(
+    path: Path,
+    samples: Iterable[Sample],
+    images: Path | None = None,
+    without: Set[str] = frozenset(),
+) -> None:
     """Writes samples so that reader ``jsonl`` gives the same back.
 
     A picture is written as its name, several as a list; where ``images`` is given, their bytes go
-    into that folder.
+    into that folder. Ids of ``without`` are not written: the reader makes others up.
 
     Raises:
         ValueError: a key of ``Sample.extra`` is one of the format's own.
@@ -150,7 +155,7 @@ def write_jsonl(path: Path, samples: Iterable[Sample], images: Path | None = Non
                 raise ValueError(f"sample {sample.id}: extra `{taken[0]}` is a field of the format")
             names = [picture.name for picture in sample.pictures]
             record = {
-                "id": sample.id,
+                "id": None if sample.id in without else sample.id,
                 "words": sample.words,
                 "entities": [entity._asdict() for entity in sample.entities],
                 "image": names if len(names) > 1 else next(iter(names), None),

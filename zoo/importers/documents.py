@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from zoo.data.files import clean, encodable
-from zoo.data.findings import counted, some
+from zoo.data.findings import WORDING, Kind, counted, some
 from zoo.data.offsets import by_code_points, places_of, tells
 from zoo.data.records import CharSpan
 from zoo.data.text import split_words
@@ -33,9 +33,14 @@ _WORDING = {
         "document has span groups, which are passed over, and no entities",
         "documents have span groups, which are passed over, and no entities",
     ),
-    "IO": (
-        "file has tags without prefixes, in which adjacent entities of one type read as one",
-        "files have tags without prefixes, in which adjacent entities of one type read as one",
+    "elsewhere": (
+        "label of another text, or of a paragraph, is left out",
+        "labels of other texts, or of paragraphs, are left out",
+    ),
+    "CR LF": (
+        "text has line ends of two characters (CR LF), which its offsets are taken to count as two",
+        "texts have line ends of two characters (CR LF), which their offsets are taken to count as "
+        "two",
     ),
     "empty": ("document without words is left out", "documents without words are left out"),
     "rejected": (
@@ -77,6 +82,7 @@ class Document:
         pictures: in order; where there is none, one may bear the document's id.
         faults: what is wrong with it, one line each.
         noticed: what is odd about it and can yet be read, as keys of ``_WORDING``.
+        told: what a reader noticed of its file, by kind, with examples.
         by: whether its lines are sentences of their own.
         utf16: whether its tool counts UTF-16 units, where nothing in it tells.
     """
@@ -93,6 +99,7 @@ class Document:
     extra: Mapping[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     noticed: list[str] = field(default_factory=list)
+    told: Mapping[Kind, Sequence[str]] = field(default_factory=dict)
     by: By = "document"
     utf16: bool = False
 
@@ -141,14 +148,16 @@ class Conversion:
         """The sentences of a document; its faults are kept."""
         self.faults += document.faults
         for kind in document.noticed:
-            self._notice(kind, document.where)
+            self.notice(kind, document.where)
+        for kind, examples in document.told.items():
+            self.noticed.setdefault(kind, []).extend(examples)
         if problem := unreadable(" ".join(_beside(document))):
             self.faults.append(f"{document.where}: a field beside the text holds {problem}")
             return []
         if document.text is None:
             if not document.words:
                 if "rejected" not in document.noticed:
-                    self._notice("empty", document.where)
+                    self.notice("empty", document.where)
                 return []
             return [Sentence(document, tuple(document.words), tuple(document.entities))]
         if problem := unreadable(document.text):
@@ -165,7 +174,7 @@ class Conversion:
             words = [(w, a + first, b + first) for w, a, b in split_words(text[first:last])]
             if not words:
                 if len(lines) == 1:
-                    self._notice("empty", document.where)
+                    self.notice("empty", document.where)
                 continue
             entities = self._entities(document, own, words)
             number = len(made) + 1 if len(lines) > 1 else None
@@ -174,12 +183,14 @@ class Conversion:
 
     def findings(self) -> list[str]:
         """One line for each kind of thing that was noticed."""
+        wording = {**{kind: told[:2] for kind, told in WORDING.items()}, **_WORDING}
         return [
-            f"{counted(len(places), *_WORDING[kind])}: {some(dict.fromkeys(places))}"
+            f"{counted(len(places), *wording[kind])}: {some(dict.fromkeys(places))}"
             for kind, places in self.noticed.items()
         ]
 
-    def _notice(self, kind: str, where: str) -> None:
+    def notice(self, kind: str, where: str) -> None:
+        """Keep that something of a kind was noticed in a place."""
         self.noticed.setdefault(kind, []).append(where)
 
     def _spans(self, document: Document) -> list[CharSpan]:
@@ -187,7 +198,7 @@ class Conversion:
         text = document.text or ""
         spans = list(document.spans)
         if self._is_utf16(document, text, spans):
-            self._notice("utf-16", document.where)
+            self.notice("utf-16", document.where)
             places = places_of(text)
             for span in spans:
                 if span.start not in places or span.end not in places:
@@ -205,6 +216,9 @@ class Conversion:
             label = clean(span.type)
             if not label:
                 self._fault(document, span, "has no type that can be seen")
+                continue
+            if span.end <= span.start:
+                self._fault(document, span, "is empty: its end does not lie behind its start")
                 continue
             if not 0 <= span.start < span.end <= len(text):
                 self._fault(document, span, f"is out of range: the text has {len(text)} characters")
@@ -238,7 +252,7 @@ class Conversion:
             return self.offsets == "utf-16"
         told = tells(text, spans)
         if told is None and self._usual is None:
-            self._notice("ambiguous", document.where)
+            self.notice("ambiguous", document.where)
             return document.utf16
         return bool(self._usual) if told is None else told
 
@@ -252,7 +266,7 @@ class Conversion:
             elif (span.start, span.end) == (before.start, before.end):
                 self._fault(document, span, f"is of the type {before.type}, too; keep one of them")
             elif span.end <= before.end:
-                self._notice("nested", document.where)
+                self.notice("nested", document.where)
             else:
                 self._fault(
                     document,
@@ -278,7 +292,7 @@ class Conversion:
             exact = starts[first] >= span.start and ends[last - 1] <= span.end
             cut = " ".join(word for word, _, _ in words[first:last])
             if not exact and self.inside == "drop":
-                self._notice("dropped", document.where)
+                self.notice("dropped", document.where)
                 continue
             if not exact and self.inside == "refuse":
                 self._fault(
@@ -288,7 +302,7 @@ class Conversion:
                 )
                 continue
             if not exact:
-                self._notice("widened", document.where)
+                self.notice("widened", document.where)
             if found and first < found[-1].end:
                 self._fault(document, span, f"shares a word of `{cut}` with the entity before it")
                 continue

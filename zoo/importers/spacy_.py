@@ -59,9 +59,13 @@ def _paragraph(paragraph: Any, where: str) -> Iterator[Document]:
                 if not isinstance(given, list) or not all(map(_is_token, given)):
                     raise DataError(f"{where}: a sentence without tokens, each with its `orth`")
                 tokens = [each for each in given if each["orth"].strip()]
-                tags = ["O" if each.get("ner", "-") == "-" else each["ner"] for each in tokens]
-                words = [each["orth"] for each in tokens]
-                yield Document(where, words=words, entities=read_tags(tags))
+                told = [each.get("ner") or "-" for each in tokens]
+                tags = ["O" if tag == "-" else str(tag) for tag in told]
+                try:
+                    entities = read_tags(tags)
+                except ValueError as error:
+                    raise DataError(f"{where}: {error}") from None
+                yield Document(where, words=[each["orth"] for each in tokens], entities=entities)
         case _:
             raise DataError(f"{where}: a paragraph without `raw` and `entities`, or `sentences`")
 

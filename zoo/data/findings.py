@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -185,12 +185,12 @@ class Tally:
         return Read(splits, [*self.others, *found], *(_by_split(splits, ids) for ids in told))
 
 
-def _by_split(splits: Splits, ids: Set[str]) -> dict[str, frozenset[str]]:
+def _by_split(splits: Splits, ids: set[str]) -> dict[str, frozenset[str]]:
     """Ids by the splits that their samples are in, which need not be those of the files."""
     if not ids:
         return {}
     own = {split: [s.id for s in samples] for split, samples in splits.items()}
-    return {split: found for split, each in own.items() if (found := ids & frozenset(each))}
+    return {split: found for split, each in own.items() if (found := frozenset(each) & ids)}
 
 
 def ignore(kind: Kind, example: str) -> None:

@@ -183,7 +183,8 @@ class Conversion:
 
     def findings(self) -> list[str]:
         """One line for each kind of thing that was noticed."""
-        wording = {**{kind: told[:2] for kind, told in WORDING.items()}, **_WORDING}
+        wording: dict[str, tuple[str, str]] = {k: told[:2] for k, told in WORDING.items()}
+        wording |= _WORDING
         return [
             f"{counted(len(places), *wording[kind])}: {some(dict.fromkeys(places))}"
             for kind, places in self.noticed.items()

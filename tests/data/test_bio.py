@@ -203,3 +203,45 @@ def test_columns_and_ids_may_be_named(tmp_path):
         Bio(tmp_path, path=".", **{**named, "columns": {"word": 5, "tag": -2}}).read()
     with pytest.raises(DataError, match="no line is as `id: WID` says"):
         Bio(tmp_path, path=".", **{**named, "id": "WID"}).read()
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "PER_B PER_I",
+        "b_per i_per",
+        "B/PER I/PER",
+        "BPER IPER",
+        "PER/B PER/E",
+        "B-PER|B-X O",
+        "B-A,I-A O",
+    ],
+)
+def test_tags_of_other_notations_are_no_types(tmp_path, tags):
+    rows = "".join(
+        f"{word}\t{tag}\n" for word, tag in zip("abc", f"{tags} O".split(), strict=False)
+    )
+    with pytest.raises(DataError, match=r"train.txt:[12]: .*(unknown tag|several tags in one)"):
+        read(tmp_path, rows)
+
+
+@pytest.mark.parametrize("types", ["LOC ITEM", "BAND ITEM", "BLOC BAND", "type_A type_F"])
+def test_types_without_prefixes_stay(tmp_path, types):
+    rows = "".join(f"w\t{tag}\n" for tag in f"{types} O".split())
+    (sample,) = read(tmp_path, rows)["train"]
+    assert [entity.type for entity in sample.entities] == types.split()
+
+
+def test_columns_that_are_named_keep_the_rules_of_conllu(tmp_path):
+    rows = "# sent_id = 1\n1\tdo\tx\tO\n2-3\tdel\tx\tO\n2\tde\tx\tO\n3\tel\tx\tB-A\n"
+    (sample,) = read(tmp_path, rows, columns={"word": 1, "tag": 3})["train"]
+    assert sample.words == ("do", "de", "el")
+    ids = "7\ta\tO\n7\tb\tO\n8\tc\tO\n"
+    (sample,) = read(tmp_path, ids, columns={"word": 1, "tag": 2})["train"]
+    assert sample.words == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("new", ["", "O", " PER", "\u200b"])
+def test_labels_map_to_types(tmp_path, new):
+    with pytest.raises(DataError, match=r"`labels` maps `PER` to `.*`, which is no type"):
+        read(tmp_path, "a\tB-PER\n", labels={"PER": new})

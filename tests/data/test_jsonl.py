@@ -173,3 +173,67 @@ def test_no_findings_where_all_is_well():
     other = replace(BASE, id="2", words=("c", "d"), picture=None)
     splits = {"train": [replace(BASE, picture=None)], "test": [other]}
     assert check(splits) == ["no sentence has a picture"]
+
+
+def findings(folder):
+    return [finding.text for finding in Jsonl(folder, path=".").read().findings]
+
+
+def test_what_prodigy_rejected_is_no_gold(tmp_path):
+    span = {"start": 0, "end": 4, "label": "PER"}
+    record = {"text": "Anna i", "spans": [span]}
+    answers = ("accept", "reject", "ignore")
+    write(tmp_path, *({**record, "answer": answer} for answer in answers))
+    read = Jsonl(tmp_path, path=".").read()
+    assert [(s.id, s.entities, dict(s.extra)) for s in read["train"]] == [
+        ("train-1", (Entity(0, 1, "PER"),), {})
+    ]
+    (finding,) = (f for f in read.findings if "rejected" in f.text)
+    assert finding.note
+    assert "2 records that their annotators rejected or passed over are left out" in finding.text
+    write(tmp_path, {**record, "answer": "reject"}, {**record, "answer": "ignore"})
+    with pytest.raises(DataError, match="no sentence in there: all 2 records were rejected or ig"):
+        Jsonl(tmp_path, path=".").read()
+
+
+def test_texts_that_may_count_utf_16_are_told(tmp_path):
+    def one(text, start, end):
+        return {"text": text, "entities": [{"start": start, "end": end, "type": "LOC"}]}
+
+    doubtful = one("😀京都は", 2, 4)
+    write(tmp_path, doubtful, one("京都は", 0, 2), one("😀 Rome", 2, 6))
+    assert not any("UTF-16" in each for each in findings(tmp_path)), "the last one tells"
+    write(tmp_path, doubtful, one("京都は", 0, 2))
+    (told,) = (each for each in findings(tmp_path) if "UTF-16" in each)
+    assert told.startswith("train: 1 text whose entities may count UTF-16 units")
+    assert told.endswith("`zoo data import --offsets utf-16`: train.jsonl:1")
+
+
+def test_pictures_of_a_list_that_are_absent_are_counted(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "b.jpg").write_bytes(b"\xff\xd8\xff")
+    base = {"words": ["a"], "entities": []}
+    write(tmp_path, {**base, "image": ["a.jpg", "b.jpg"]}, {**base, "image": 0})
+    assert "train: 2 pictures are named and absent: train-1, train-2" in findings(tmp_path)
+    assert Jsonl(tmp_path, path=".").read().absent == {"train": frozenset({"train-2"})}
+
+
+def test_what_is_absent_is_told_by_split_where_one_file_holds_all(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.jpg").write_bytes(b"\xff\xd8\xff")
+    write_jsonl(
+        tmp_path / "all.jsonl",
+        [Sample(str(n), (f"w{n}",), picture=Picture(f"{n}.jpg")) for n in range(1, 13)],
+    )
+    told = check(Jsonl(tmp_path, path=".").read())
+    assert "all: 11 pictures are named and absent: 2, 3, 4, …" in told
+    assert not any("without a picture" in each for each in told)
+
+
+def test_tags_that_are_empty_or_null(tmp_path):
+    write(tmp_path, {"tokens": [], "ner_tags": []})
+    with pytest.raises(DataError, match=r"train.jsonl:1: a sentence without words"):
+        Jsonl(tmp_path, path=".").read()
+    write(tmp_path, {"tokens": ["a", "b"], "ner_tags": ["O", None]})
+    with pytest.raises(DataError, match=r"train.jsonl:1: `ner_tags` holds null at word 2"):
+        Jsonl(tmp_path, path=".").read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from zoo.build import read_data
 from zoo.config.read import read
+from zoo.data.bio import Bio
 from zoo.data.overlap import Overlap, Part, overlaps, text_key
+from zoo.results.overlaps import write_posts
 from zoo.types import Entity, Sample, Splits
 
 REGISTRY = Path(__file__).parents[2] / "registry.yaml"
@@ -58,6 +61,22 @@ def test_texts_without_two_words() -> None:
     }
     (found,) = overlaps(alone)
     assert (found.by_id, found.by_text, found.similar) == (0, 1, 0)
+
+
+def test_ids_that_a_reader_made_up_are_nobodys(tmp_path: Path) -> None:
+    found = {}
+    for name in "ab":
+        for split in ("train", "dev", "test"):
+            (tmp_path / f"{split}.txt").write_text(f"{name}{split} O\n")
+        found[name] = Bio(tmp_path, path=".").read()
+    assert overlaps(found, None) == []
+    write_posts(tmp_path, "a" * 64, found["a"])
+    (file,) = (tmp_path / "datasets").iterdir()
+    posts = json.loads(file.read_text())["train"]
+    assert (posts["ids"], len(posts["texts"])) == ([], 1)
+    file.write_text(file.read_text().replace("[]", '["0"]'))  # as older versions wrote it
+    write_posts(tmp_path, "a" * 64, found["a"])
+    assert json.loads(file.read_text())["train"] == posts
 
 
 @pytest.mark.parametrize(

@@ -371,7 +371,7 @@ def test_stopped_by_a_signal(tmp_path, monkeypatch, capsys, number, code, how):
     (tmp_path / dead).mkdir()
     (tmp_path / dead / "train.jsonl").touch()
 
-    def stop(*args: object) -> None:
+    def stop(*_: Any, **__: Any) -> None:
         (tmp_path / "reached").touch()
         os.kill(os.getpid(), number)
 

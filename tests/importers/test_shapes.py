@@ -413,3 +413,222 @@ def test_documents_of_one_name_in_several_folders(tmp_path: Path) -> None:
 def test_tags_beside_a_text_and_classes(take: Take) -> None:
     record = {**BOTH, "ner_tags": ["B-PER", *["O"] * 5], "labels": [3, 4]}
     assert shown(take({"train.jsonl": lines(record)}, "hf")) == ["[PER Anna] saw Rome in May ."]
+
+
+# What belongs to which post -----------------------------------------------------------------------
+
+
+def several(tmp_path: Path, files: dict[str, str], **how: Any) -> Imported:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    return convert([tmp_path / name for name in files], None, Conversion(), **how)
+
+
+def pictures(tmp_path: Path, *names: str) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(b"\xff\xd8\xff" + name.encode())
+    return folder
+
+
+def named(imported: Imported) -> list[list[str]]:
+    return [[p.name for p in s.pictures] for own in imported.splits.values() for s in own]
+
+
+POST = {"id": 1, "text": "Anna saw", "label": [[0, 4, "PER"]]}
+
+
+@pytest.mark.parametrize("refused", ["reject", "ignore"])
+@pytest.mark.parametrize(
+    "record",
+    [POST, {"tokens": ["Anna"], "ner_tags": ["B-PER"]}, {"text": "Anna", "spans": [SPAN]}],
+    ids=["doccano", "hf", "spacy"],
+)
+def test_what_was_rejected_is_left_out(take: Take, record: dict[str, Any], refused: str) -> None:
+    kept, left = {**record, "answer": "accept"}, {**record, "answer": refused}
+    made = take({"train.jsonl": lines(kept, left)})
+    assert [dict(s.extra) for s in made.splits["train"]] == [{}]
+    (told,) = made.findings
+    assert told.startswith("1 document that its annotator rejected or passed over is left out: ")
+    with pytest.raises(DataError, match=r"no sentence in there .2 documents that their annotators"):
+        take({"train.jsonl": lines(left, left)})
+
+
+@pytest.mark.parametrize("key", ["image", "images", "photos"])
+def test_a_picture_that_is_not_understood_is_not_that_of_the_id(
+    take: Take, tmp_path: Path, key: str
+) -> None:
+    folder = pictures(tmp_path, "1.jpg", "x.jpg")
+    with pytest.raises(DataError, match=f"train.jsonl:1: `{key}` holds no name, path or bytes of"):
+        take({"train.jsonl": lines({**POST, key: {"file": "x.jpg"}})}, images=folder)
+    assert named(take({"train.jsonl": lines({**POST, key: ["x.jpg"]})}, images=folder)) == [
+        ["x.jpg"]
+    ]
+    low = json.dumps([{**MIN, "label": [LABELS], key: ["/d/x.jpg"]}])
+    assert named(take({"train.json": low}, images=folder)) == [["x.jpg"]]
+    assert named(take({"train.jsonl": lines(POST)}, images=folder)) == [["1.jpg"]]
+
+
+def test_an_id_of_two_files_says_nothing_of_a_picture(tmp_path: Path) -> None:
+    files = {"train.jsonl": lines(POST), "test.jsonl": lines({**POST, "text": "Anna left"})}
+    made = several(tmp_path, files, images=pictures(tmp_path, "1.jpg"))
+    assert named(made) == [[], []]
+    assert any("2 posts get no pictures by their ids" in told for told in made.findings)
+
+
+def test_several_pictures_by_id(take: Take, tmp_path: Path) -> None:
+    folder = pictures(tmp_path, "1.jpg", "1.png")
+    for files in ({"train.jsonl": lines(POST)}, {"train.txt": "IMGID:1\nAnna B-PER\n"}):
+        made = take(files, images=folder)
+        assert named(made) == [["1.jpg", "1.png"]]
+        assert any("1 post has several pictures" in told for told in made.findings)
+
+
+def test_files_named_twice_are_read_once(tmp_path: Path) -> None:
+    files = {"a.ann": "T1\tPER 0 4\tAnna\n", "a.txt": "Anna\nsaw\nRome\n", "c.ann": "",
+             "c.txt": "x y z\n"}  # fmt: skip
+    made = several(tmp_path, files, shares=(0.5, 0.5))
+    assert sum(map(len, made.splits.values())) == 4
+    assert any(told.startswith("2 files are named twice, and read once") for told in made.findings)
+    both = [tmp_path / "a.txt", tmp_path]
+    assert sum(map(len, convert(both, "brat", Conversion(), (0.5, 0.5)).splits.values())) == 4
+
+
+def test_ids_of_nobody_are_not_written(take: Take, tmp_path: Path) -> None:
+    made = take({"train.jsonl": lines({"text": "Anna", "label": []}, POST)})
+    write(made, tmp_path / "out")
+    written = (tmp_path / "out" / "train.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("id") for line in written] == [None, "1"]
+
+
+def test_pictures_inside_of_the_file(take: Take) -> None:
+    data = "data:image/png;base64,iVBORw0KGgo="
+    made = take({"train.jsonl": lines({**POST, "image": data})})
+    assert named(made) == [["1.png"]]
+    assert made.splits["train"][0].pictures[0].read() == b"\x89PNG\r\n\x1a\n"
+    with pytest.raises(DataError, match="`image` holds no name, path or bytes"):
+        take({"train.jsonl": lines({**POST, "image": "data:image/png;base64,a"})})
+
+
+def test_tables_of_pandas(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    base = {"tokens": ["Anna"], "ner_tags": ["B-PER"]}
+    rows = [{**base, "id": 1.0, "image": b"\xff\xd8\xff"}, {**base, "id": 2.0, "image": None}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "train.parquet")
+    made = convert([tmp_path / "train.parquet"], None, Conversion())
+    assert [s.id for s in made.splits["train"]] == ["1", "2"]
+    assert named(made) == [["1.jpg"], []]
+
+
+def test_a_file_that_is_no_picture_is_told_from_an_absent_one(take: Take, tmp_path: Path) -> None:
+    folder = pictures(tmp_path, "b.jpg")
+    (folder / "a.tif").write_bytes(b"II*\0")
+    posts = [{**POST, "id": name, "image": name} for name in ("a.tif", "b.jpg", "c.jpg")]
+    made = take({"train.jsonl": lines(*posts)}, images=folder)
+    assert made.findings == [
+        "1 picture is there and is none of the formats JPEG, PNG, WebP, GIF and BMP: a.tif",
+        "1 picture is named and absent: c.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "word"),
+    [
+        ('{"text": "Anna", "label": [], "text": "Lee"}', "1: an object has `text` twice"),
+        ('{"text": "Anna", "label": [[2, 2, "PER"]]}', "the entity 2–2 .PER. is empty"),
+        ('{"text": "Anna", "label": [[3, 1, "PER"]]}', "the entity 3–1 .PER. is empty"),
+        ('{"id": 1.5, "text": "Anna", "label": []}', "`id` must be text or a whole number, not 1"),
+        ('{"words": ["a"], "entities": [[0, 1, "\\u200b"]]}', "has no type that can be seen"),
+        ('{"tokens": ["a"], "ner_tags": [null]}', "`ner_tags` holds null at word 1"),
+    ],
+)
+def test_what_is_wrong_is_named(take: Take, record: str, word: str) -> None:
+    with pytest.raises(DataError, match=word):
+        take({"train.jsonl": record})
+
+
+def test_entities_inside_others_by_word(take: Take) -> None:
+    record = {"words": ["New", "York"], "entities": [[0, 2, "LOC"], [1, 2, "LOC"], [0, 2, "LOC"]]}
+    made = take({"train.jsonl": lines(record, {"tokens": [], "ner_tags": []})})
+    assert shown(made) == ["[LOC New York]"]
+    assert [told.partition(":")[0] for told in made.findings] == [
+        "1 entity inside another is left out",
+        "1 document without words is left out",
+    ]
+
+
+# Tables, columns and tasks ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "right", "told"),
+    [
+        ("あ\r\n京都は", "[3,5,\"\"LOC\"\"]", "あ [LOC 京 都] は", "1 text has line ends of two"),
+        ("Hi\r\nRome is", "[4,8,\"\"LOC\"\"]", "Hi [LOC Rome] is", None),
+        ("Hi\r\nRome is", "[3,7,\"\"LOC\"\"]", "Hi [LOC Rome] is", None),
+        ("Rome\r\nis", "[0,4,\"\"LOC\"\"]", "[LOC Rome] is", None),
+    ],
+)  # fmt: skip
+def test_line_ends_in_cells(take: Take, text: str, span: str, right: str, told: str | None) -> None:
+    made = take({"train.csv": f'id,text,entities\r\n1,"{text}","[{span}]"\r\n'})
+    assert shown(made) == [right]
+    assert [each.partition(" of two")[0] + " of two" for each in made.findings] == (
+        [told] if told else []
+    )
+
+
+def test_long_cells(take: Take) -> None:
+    made = take({"train.csv": f"text,entities\n{'Anna ' * 40000},\n"})
+    assert len(made.splits["train"][0].words) == 40000
+
+
+def test_empty_words_and_numbers_in_tables(take: Take) -> None:
+    rows = "sentence,word,tag\n1,New,1\n1,,0\n1,York,2\n,,\n2,is,0\n"
+    made = take({"train.csv": rows}, names=["O", "B-LOC", "I-LOC"])
+    assert shown(made) == ["[LOC New] \u00a0 [LOC York]", "is"]
+    assert [told.partition(":")[0] for told in made.findings] == [
+        "1 empty word is read as a no-break space"
+    ]
+    with pytest.raises(DataError, match=r"train.csv:2: `tag` holds numbers; say what they stand"):
+        take({"train.csv": rows})
+    with pytest.raises(DataError, match=r"train.csv:2: `tag` holds 1, and --tag-names has 1 names"):
+        take({"train.csv": rows}, names=["O"])
+
+
+def test_findings_of_columns_are_told(take: Take) -> None:
+    made = take({"train.conll": "Anna\tB-PER\n\tO\n\u200b\nLee\tB-PER\u200b\n"})
+    assert [told.partition(":")[0] for told in made.findings] == [
+        "1 empty word is read as a no-break space",
+        "1 line that looks blank holds invisible characters and is read as blank",
+        "1 tag or type is read without its invisible characters",
+    ]
+
+
+@pytest.mark.parametrize(("ner", "right"), [(None, "Anna"), ("", "Anna"), ("U-PER", "[PER Anna]")])
+def test_tags_of_spacy_2(take: Take, ner: str | None, right: str) -> None:
+    def doc(ner: str | None) -> str:
+        sentence = {"tokens": [{"orth": "Anna", "ner": ner}]}
+        return json.dumps([{"id": 0, "paragraphs": [{"sentences": [sentence]}]}])
+
+    assert shown(take({"train.json": doc(ner)})) == [right]
+    with pytest.raises(DataError, match=r"train.json: record 1: unknown tag `PERSON`"):
+        take({"train.json": doc("PERSON")})
+
+
+def test_labels_of_other_texts_are_left_out(take: Take) -> None:
+    def task(*controls: str, **texts: str) -> dict[str, str]:
+        results = [{"type": "labels", "to_name": each, "value": LABELS} for each in controls]
+        paragraph = {"start": "0", "end": "0", "paragraphlabels": ["X"]}
+        results.append({"type": "paragraphlabels", "to_name": "talk", "value": paragraph})
+        return {"train.json": json.dumps([{"data": texts, "annotations": [{"result": results}]}])}
+
+    made = take(task("title", text="Rome is", title="Anna saw"))
+    assert shown(made) == ["Rome is"]
+    assert made.findings[0].startswith("2 labels of other texts, or of paragraphs, are left out")
+    assert shown(take(task("txt", text="Anna saw", title="Rome is"))) == ["[PER Anna] saw"]
+    assert shown(take(task("text", "head", text="Anna saw"))) == ["[PER Anna] saw"]
+    with pytest.raises(DataError, match=r"labels of several texts .one, two.; name that of the te"):
+        take(task("one", "two", text="Anna saw"))

@@ -26,12 +26,13 @@ def command(folder: Path, data: Path | None, force: bool, quiet: bool, as_json: 
     With --data, write a YAML that has this dataset and includes the shipped registry. The data is
     read once to see that it can be.
     """
+    left_out: list[str] = []
     if data is None:
         from zoo.config.config import shipped_file
 
         target, text = folder / "registry.yaml", shipped_file().read_text(encoding="utf-8")
     else:
-        target, text = _for_data(folder, data)
+        target, text = _for_data(folder, data, left_out)
     if target.exists() and not force:
         raise ConfigError(f"{target} exists already; --force overwrites it")
     try:
@@ -39,17 +40,20 @@ def command(folder: Path, data: Path | None, force: bool, quiet: bool, as_json: 
     except OSError as error:
         raise ConfigError(f"{target}: can't be written: {error.strerror}") from error
     if as_json:
-        print_json({"file": str(target)})
-    elif not quiet:
+        print_json({"file": str(target), "left_out": left_out} if data else {"file": str(target)})
+        return
+    for line in left_out:
+        click.echo(line)
+    if not quiet:
         click.echo(f"wrote {target}; next: zoo run {target}")
 
 
-def _for_data(folder: Path, data: Path) -> tuple[Path, str]:
-    """The YAML for a dataset, and where it is to be. Raises DataError."""
+def _for_data(folder: Path, data: Path, left_out: list[str]) -> tuple[Path, str]:
+    """The YAML for a dataset, and where it is to be; adds what it leaves out. Raises DataError."""
     from zoo.data.detect import detect
     from zoo.yaml import flow
 
-    settings = detect(data.absolute())
+    settings = detect(data.absolute(), left_out.append)
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in data.absolute().stem)
     root = os.environ.get("ZOO_DATA")  # then paths are relative to it
     path = Path(os.path.relpath(data.absolute(), root or folder.absolute())).as_posix()

@@ -145,6 +145,8 @@ class Bio:
             for n, block in enumerate(_taken(blocks), 1):
                 name = block.id or f"{split}-{n}"
                 id = ids.unique(prefix + name, split, tally)
+                if not block.id:
+                    tally.made_ids.add(id)
                 picture = pictures.find(name, f"{file}:{block.line}") if pictures else None
                 caption = captions.find(name) if captions else None
                 inside = boxes.find(name) if boxes else None
@@ -152,7 +154,7 @@ class Bio:
                 if block.id and pictures and pictures.exists:
                     if picture is None:
                         tally("picture absent", id)
-                        tally.absent[split].add(id)
+                        tally.absent.add(id)
                     elif more := pictures.more(name, f"{file}:{block.line}"):
                         tally("several pictures", id)
                 if captions and caption is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 from typing_extensions import TypedDict
 
 from zoo.data.files import Lines, clean, text_of, trim
 from zoo.data.findings import Notice, ignore
+from zoo.data.notation import BARE, TWO_TAGS, marked
 from zoo.errors import DataError, invisible
 from zoo.tags import split_tag
 
@@ -20,8 +21,6 @@ ANY_MARK = re.compile(
     r"^(?:[^\S\n]|[\u200b-\u200f\u2060])*imgid[^\S\n]*[:：]", re.IGNORECASE | re.MULTILINE
 )
 DOCSTART = "-DOCSTART-"
-BARE = re.compile(r"(?![BIESLUMWO][-_])(?!.{1,2}-)(?!.*-[BIESLUMWO]$)[^\W\d_][\w./&-]+")
-"""A type without a prefix, and nothing that may be one with another kind of prefix."""
 COMMENT = re.compile(r"# (id |\w+ = )")
 NO_WORD = re.compile(r"#|\d+[-.]\d+\s")
 
@@ -289,7 +288,8 @@ def _layout(lines: Iterable[str], file: Path, given: Columns | None = None) -> L
                 f"{where}: `columns: {{word: {given['word']}, tag: {given['tag']}}}` does not fit "
                 f"{width} columns; the first is 0, the last -1"
             )
-        return Layout(line, width, places[0], places[1], False)
+        counted = counted and 0 not in places and _counts(row[0] for _, row in sample)
+        return Layout(line, width, places[0], places[1], counted)
     if counted and width > 3:
         alike = [row for _, row in sample if len(row) == width and row[0].isdecimal()]
         tagged = [i for i in range(2, width) if all(_is_tag(row[i]) for row in alike)]
@@ -306,6 +306,12 @@ def _layout(lines: Iterable[str], file: Path, given: Columns | None = None) -> L
             "them: `columns: {word: 0, tag: -1}`"
         )
     return Layout(line, width, int(counted), width - 1, counted)
+
+
+def _counts(column: Iterable[str]) -> bool:
+    """Whether numbers of a column count words: each is one more than that before it, or a first."""
+    numbers = [int(each) for each in column if each.isdecimal()]
+    return all(two in (0, 1, one + 1) for one, two in pairwise(numbers))
 
 
 def _alone(column: str) -> str:
@@ -345,6 +351,8 @@ def _tag(written: str, bare: dict[str, str], where: str, notice: Notice) -> str:
     """A tag without invisible characters; one without a prefix is noted in ``bare``."""
     prefix, dash, label = trim(written).partition("-")
     tag = f"{prefix}{dash}{clean(label)}"
+    if TWO_TAGS.search(label):
+        raise DataError(f"{where}: `{tag}` is several tags in one; keep one of them")
     if tag != written:
         notice("invisible in tag", f"`{written}`")
     try:
@@ -364,6 +372,11 @@ def _add_prefixes(blocks: Sequence[Block], tags: Collection[str], bare: Mapping[
     """
     if "O" not in tags or len(tags) > len(bare) + 1:
         raise DataError(next(iter(bare.values())))
+    if pair := marked(bare):
+        raise DataError(
+            f"{bare[pair[1]]} (`{pair[0]}` and `{pair[1]}` look like one type with marks of "
+            "another notation; if they are types, rename one)"
+        )
     for block in blocks:
         last = ["O", *block.tags]
         block.tags = [

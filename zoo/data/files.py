@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.data.findings import Notice, ignore
-from zoo.errors import DataError, invisible, near
+from zoo.errors import DataError, invisible, near, shown
 from zoo.types import Sample, Splits
 
 Split = Literal["train", "dev", "test"]
@@ -79,7 +79,7 @@ def split_files(
         entry
         for entry in sorted(place.iterdir())
         if entry.is_file() and entry.suffix in suffixes and entry not in present.values()
-        and not _BESIDE.match(entry.name)
+        and not BESIDE.match(entry.name)
     ]  # fmt: skip
     if not whole and not present and len(other) == 1:
         return {WHOLE: other[0]}
@@ -106,7 +106,7 @@ def _is_called(entry: Path, split: Split) -> bool:
     return entry.is_file() and entry.stem.lower() in SPLITS[split]
 
 
-_BESIDE = re.compile(r"(?i)caption|readme|licen[cs]e|notes?\b")
+BESIDE = re.compile(r"(?i)caption|readme|licen[cs]e|notes?\b")
 """Files that lie beside a dataset's splits and hold no sentences."""
 
 
@@ -264,12 +264,17 @@ def map_types(splits: Splits, labels: Mapping[str, str], where: Path) -> Splits:
     """The same samples with entity types renamed.
 
     Raises:
-        DataError: a type to be renamed occurs nowhere.
+        DataError: a type to be renamed occurs nowhere, or its new name is no type.
     """
     if not labels:
         return splits
     types = {e.type for samples in splits.values() for sample in samples for e in sample.entities}
-    for label in labels:
+    for label, new in labels.items():
+        if new in ("", "O") or clean(new) != new:
+            raise DataError(
+                f"{where}: `labels` maps `{label}` to `{shown(new)}`, which is no type; give a "
+                "name without blanks and invisible characters at its ends, and not O"
+            )
         if label not in types:
             raise DataError(
                 f"{where}: `labels` maps `{label}`, a type that no entity has{near(label, types)}"

@@ -25,9 +25,11 @@ Kind = Literal[
     "blank in span",
     "IO",
     "field passed over",
+    "rejected",
+    "UTF-16",
 ]
 
-_WORDING: Mapping[Kind, tuple[str, str, bool]] = {
+WORDING: Mapping[Kind, tuple[str, str, bool]] = {
     "picture absent": ("picture is named and absent", "pictures are named and absent", True),
     "caption absent": (
         "sentence is not in the captions file",
@@ -94,6 +96,18 @@ _WORDING: Mapping[Kind, tuple[str, str, bool]] = {
         "fields say nothing of entities and are passed over",
         False,
     ),
+    "rejected": (
+        "record that its annotator rejected or passed over is left out",
+        "records that their annotators rejected or passed over are left out",
+        True,
+    ),
+    "UTF-16": (
+        "text whose entities may count UTF-16 units is read by characters; if they do, use "
+        "`zoo data import --offsets utf-16`",
+        "texts whose entities may count UTF-16 units are read by characters; if they do, use "
+        "`zoo data import --offsets utf-16`",
+        True,
+    ),
 }
 """For one and for several, and whether tables say it, because it may change what numbers mean."""
 
@@ -120,6 +134,7 @@ class Read(dict[str, list[Sample]]):
         findings: Sequence[Finding] = (),
         absent: Mapping[str, frozenset[str]] | None = None,
         uncaptioned: Mapping[str, frozenset[str]] | None = None,
+        made_ids: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         super().__init__(splits)
         self.findings = tuple(findings)
@@ -127,9 +142,13 @@ class Read(dict[str, list[Sample]]):
         """By split, the ids of the samples whose picture is named and absent."""
         self.uncaptioned = dict(uncaptioned or {})
         """By split, the ids of the samples that are not in the captions file."""
+        self.made_ids = dict(made_ids or {})
+        """By split, the ids that the reader made up for want of others: they say nothing of
+        posts."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (dict(self), self.findings, self.absent, self.uncaptioned)
+        told = (self.findings, self.absent, self.uncaptioned, self.made_ids)
+        return type(self), (dict(self), *told)
 
 
 Notice = Callable[[Kind, str], None]
@@ -143,7 +162,8 @@ class Tally:
     split: str = ""
     counted: dict[tuple[str, Kind], list[str]] = field(default_factory=lambda: defaultdict(list))
     others: list[Finding] = field(default_factory=list)
-    absent: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    absent: set[str] = field(default_factory=set)
+    made_ids: set[str] = field(default_factory=set)
 
     def __call__(self, kind: Kind, example: str) -> None:
         self.counted[self.split, kind].append(example)
@@ -156,15 +176,21 @@ class Tally:
         found = [
             Finding(f"{split}: {counted(len(examples), *words)}: {some(examples)}", note)
             for (split, kind), examples in self.counted.items()
-            for *words, note in [_WORDING[kind]]
+            for *words, note in [WORDING[kind]]
         ]
-        absent = {split: frozenset(ids) for split, ids in self.absent.items()}
         uncaptioned = {
-            split: frozenset(ids)
-            for (split, kind), ids in self.counted.items()
-            if kind == "caption absent"
+            id for (_, kind), ids in self.counted.items() if kind == "caption absent" for id in ids
         }
-        return Read(splits, [*self.others, *found], absent, uncaptioned)
+        told = (self.absent, uncaptioned, self.made_ids)
+        return Read(splits, [*self.others, *found], *(_by_split(splits, ids) for ids in told))
+
+
+def _by_split(splits: Splits, ids: set[str]) -> dict[str, frozenset[str]]:
+    """Ids by the splits that their samples are in, which need not be those of the files."""
+    if not ids:
+        return {}
+    own = {split: [s.id for s in samples] for split, samples in splits.items()}
+    return {split: found for split, each in own.items() if (found := frozenset(each) & ids)}
 
 
 def ignore(kind: Kind, example: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,8 +24,9 @@ from zoo.data.files import (
     text_of,
 )
 from zoo.data.findings import Notice, Tally, ignore
+from zoo.data.offsets import Units
 from zoo.data.pictures import PictureFolder
-from zoo.data.records import own_form, span_of
+from zoo.data.records import own_form, refused, span_of
 from zoo.data.splitting import completed
 from zoo.data.text import split_words
 from zoo.errors import DataError, invisible, near
@@ -45,7 +46,8 @@ class Jsonl:
     white space at an entity's ends belongs to no word. ``id`` (else ``<split>-<line>``), ``image``
     (a file name or id; of a list all that are there), ``caption`` and ``language`` may be
     there; every other field is text for ``Sample.extra``. What doccano, Prodigy and Hugging Face
-    datasets write is read as well (see :mod:`zoo.data.records`).
+    datasets write is read as well (see :mod:`zoo.data.records`); records that Prodigy's annotator
+    rejected or passed over are left out, and counted.
 
     Args:
         root: the folder that data paths are relative to.
@@ -97,27 +99,51 @@ class Jsonl:
         for split, file in split_files(place, (".jsonl",), self._names, whole=False).items():
             tally.split = split
             samples = splits[split] = []
+            left_out, units = 0, Units()
             for number, line in enumerate(Lines(text_of(file)), 1):
                 if invisible(line):
                     continue
                 where = f"{file}:{number}"
-                record = own_form(read_record(line, where), where, self._tag_names, tally)
+                record = read_record(line, where)
+                if refused(record):
+                    left_out += 1
+                    tally("rejected", where.rpartition("/")[2])
+                    continue
+                record = own_form(record, where, self._tag_names, tally)
                 sample = read_sample(record, f"{split}-{number}", pictures, where, tally)
                 if (id := ids.unique(sample.id, split, tally)) != sample.id:
                     sample = replace(sample, id=id)
-                if sample.picture is None and record.get("image"):
+                if "id" not in record:
+                    tally.made_ids.add(id)
+                for _ in range(len(_images(record, where)) - len(sample.pictures)):
                     tally("picture absent", id)
-                    tally.absent[split].add(id)
+                    if sample.picture is None:
+                        tally.absent.add(id)
+                if isinstance(text := record.get("text"), str):
+                    spans = [span_of(each, where) for each in record["entities"]]
+                    units.look(text, spans, where.rpartition("/")[2])
                 samples.append(sample)
+            if not samples:
+                raise DataError(
+                    f"{file}: no sentence in there: all {left_out} records were rejected or "
+                    "ignored; export the accepted ones, too"
+                )
+            for where in units.doubtful():
+                tally("UTF-16", where)
         pictures.check()
         return tally.read(map_types(completed(splits, tally), self._labels, folder))
 
 
-def write_jsonl(path: Path, samples: Iterable[Sample], images: Path | None = None) -> None:
+def write_jsonl(
+    path: Path,
+    samples: Iterable[Sample],
+    images: Path | None = None,
+    without: Set[str] = frozenset(),
+) -> None:
     """Writes samples so that reader ``jsonl`` gives the same back.
 
     A picture is written as its name, several as a list; where ``images`` is given, their bytes go
-    into that folder.
+    into that folder. Ids of ``without`` are not written: the reader makes others up.
 
     Raises:
         ValueError: a key of ``Sample.extra`` is one of the format's own.
@@ -129,7 +155,7 @@ def write_jsonl(path: Path, samples: Iterable[Sample], images: Path | None = Non
                 raise ValueError(f"sample {sample.id}: extra `{taken[0]}` is a field of the format")
             names = [picture.name for picture in sample.pictures]
             record = {
-                "id": sample.id,
+                "id": None if sample.id in without else sample.id,
                 "words": sample.words,
                 "entities": [entity._asdict() for entity in sample.entities],
                 "image": names if len(names) > 1 else next(iter(names), None),

@@ -38,7 +38,7 @@ class Overlap:
         posts: the split whose posts are counted.
         inside: the split that they are looked for in.
         of: how many posts there are.
-        by_id: those whose id is in ``inside``.
+        by_id: those whose id is in ``inside``; ids that a reader made up are not looked at.
         by_text: those whose normalised text is, see :func:`text_key`.
         similar: those that are near-duplicates of a post there and neither of the above; None
             where that was not tried.
@@ -61,6 +61,13 @@ class Overlap:
 def id_key(sample: Sample) -> str:
     """The id without the language that a reader of several languages puts before it."""
     return sample.id.removeprefix(f"{sample.language}/") if sample.language else sample.id
+
+
+def given_ids(splits: Splits, split: str) -> list[str | None]:
+    """The key of each post's id; None where the reader made the id up: that of another dataset says
+    nothing."""
+    made = getattr(splits, "made_ids", {}).get(split, frozenset())
+    return [None if sample.id in made else id_key(sample) for sample in splits[split]]
 
 
 def text_key(words: Iterable[str]) -> str:
@@ -88,9 +95,10 @@ def overlaps(datasets: Mapping[str, Splits], similar: float | None = SIMILAR) ->
         for split in sorted(splits, key=_rank)
     ]
     samples = [datasets[part.dataset][part.split] for part in parts]
-    ids = [[id_key(sample) for sample in each] for each in samples]
+    ids = [given_ids(datasets[part.dataset], part.split) for part in parts]
     texts = [[text_key(sample.words) for sample in each] for each in samples]
-    id_sets, text_sets = list(map(frozenset, ids)), list(map(frozenset, texts))
+    id_sets = [frozenset(each) - {None} for each in ids]
+    text_sets = list(map(frozenset, texts))
     close = _close(samples, similar) if similar is not None else None
     found = []
     for i, j in _pairs(parts):

@@ -99,6 +99,10 @@ class PictureFolder:
         """Whether a picture bears the id."""
         return next(self._candidates(id), None) is not None
 
+    def other(self, id: str) -> bool:
+        """Whether a file of that very name is there, and is no picture that can be read."""
+        return _composed(id) in self._names and not self.has(id)
+
     def more(self, id: str, where: str) -> tuple[Picture, ...]:
         """The pictures after the first, where more than one file bears the id. Raises as
         :meth:`find`."""

@@ -27,6 +27,9 @@ PASSED_OVER = frozenset({
     "_session_id", "_view_id", "_annotator_id", "_timestamp",
 })  # fmt: skip
 """Fields of those formats that say nothing of entities."""
+_REFUSED = ("reject", "ignore")
+ANSWERS = ("accept", *_REFUSED)
+"""What Prodigy's ``answer`` says of a record."""
 
 
 class CharSpan(NamedTuple):
@@ -36,6 +39,12 @@ class CharSpan(NamedTuple):
     end: int
     type: str
     said: str | None = None
+
+
+def refused(record: Mapping[str, Any]) -> bool:
+    """Whether its annotator rejected a record of Prodigy's, or passed it over: its spans are no
+    gold."""
+    return record.get("answer") in _REFUSED
 
 
 def own_form(
@@ -55,6 +64,9 @@ def own_form(
         DataError: tags or spans are not of their format.
     """
     result = {key: value for key, value in record.items() if value is not None}
+    if result.get("answer") in ANSWERS:
+        del result["answer"]
+        notice("field passed over", "`answer`")
     for key in [k for k, v in result.items() if k in PASSED_OVER and not isinstance(v, str)]:
         del result[key]
         notice("field passed over", f"`{key}`")
@@ -63,7 +75,9 @@ def own_form(
         result.setdefault("words", result["tokens"])
     if isinstance(result.get("tokens"), list):
         del result["tokens"]
-    tags = next((key for key in TAGS if words and _is_tags(result.get(key))), None)
+    tags = next((key for key in TAGS if words and _is_tags(result.get(key), where, key)), None)
+    if tags is None and words and result["words"] == []:
+        tags = next((key for key in TAGS if result.get(key) == []), None)
     if tags and "entities" not in result:
         written = result.pop(tags)
         result["entities"] = _from_tags(result["words"], written, tags, names, where)
@@ -81,10 +95,17 @@ def _is_words(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-def _is_tags(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(each, str | int) and not isinstance(each, bool) for each in value
-    )  # fmt: skip
+def _is_tags(value: Any, where: str, key: str) -> bool:
+    """Whether a field holds tags or numbers of tags. Raises DataError where some are null."""
+    if not isinstance(value, list) or not all(
+        isinstance(each, str | int | None) and not isinstance(each, bool) for each in value
+    ):
+        return False
+    if None in value:
+        raise DataError(
+            f"{where}: `{key}` holds null at word {value.index(None) + 1}; give each word a tag"
+        )
+    return bool(value)
 
 
 def _from_tags(

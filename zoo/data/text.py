@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
-_UNSEEN = "\u200b\u2060\ufeff\u00ad"
+_UNSEEN = "\u200b\u2060\ufeff\u00ad\ufe0e\ufe0f"
 """Characters without a width, which part no words and belong to none where they stand at an end."""
 
 _CJK = (
@@ -23,7 +23,9 @@ _CJK = (
     "\U00020000-\U000323af"
 )
 _PICTURE = "[\u2190-\u21ff\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
-_TONE = "[\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
+_STYLE = "[\ufe0e\ufe0f]*"
+"""What makes a sign look like text or like an emoji; it belongs to the word before it."""
+_TONE = "[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
 _EMOJI = (
     "[\U0001f1e6-\U0001f1ff]{2}"
     "|[0-9#*]\ufe0f?\u20e3"
@@ -85,12 +87,12 @@ def _end_of_url(text: str, start: int, end: int) -> int:
 def _pattern(plain: bool) -> re.Pattern[str]:
     """What a word is, in order of preference; ``plain``: of ASCII alone, which is faster."""
     if plain:
-        run, mark = "[A-Za-z0-9]+", ""
+        run, mark, style = "[A-Za-z0-9]+", "", ""
     else:
-        mark = f"[{_marks()}]*"
+        mark, style = f"[{_marks()}]*", _STYLE
         letter = rf"(?![{_CJK}])[^\W_]|[{_marks()}]"
         run = rf"(?:{letter})(?:{letter}|[\u200c\u200d\u00ad])*"
-    word = rf"{run}(?:(?:[-‐‑_{_APOSTROPHES}·]|(?<=\d)[.,:](?=\d)){run})*"
+    word = rf"{run}(?:(?:[-‐‑_{_APOSTROPHES}·]|(?<=\d)[.,:](?=\d)){run})*{style}"
     return re.compile(
         rf"(?P<url>{_URL})"
         rf"|(?P<email>{_EMAIL})"
@@ -100,7 +102,7 @@ def _pattern(plain: bool) -> re.Pattern[str]:
         rf"|(?P<word>{word})"
         rf"|(?P<cjk>[{_CJK}])"
         rf"|(?P<row>(?P<again>[.!?*~_=-])(?P=again)+)"
-        rf"|(?P<sign>[^\s{_UNSEEN}]{mark})"
+        rf"|(?P<sign>[^\s{_UNSEEN}]{mark}{style})"
     )
 
 

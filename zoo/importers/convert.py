@@ -35,11 +35,13 @@ class Imported:
         splits: the samples; a split that nothing fell into is empty.
         findings: what was noticed, one line each.
         chosen: how the splits came about, in a sentence.
+        made_ids: the ids that stand for none in the files; they are not written.
     """
 
     splits: Splits
     findings: list[str] = field(default_factory=list)
     chosen: str = ""
+    made_ids: frozenset[str] = frozenset()
 
 
 def convert(
@@ -57,13 +59,16 @@ def convert(
         kind: a format of ``FORMATS``; None: found by looking.
         shares: of train, dev and, if there are three, test; None: as the files are named, else
             80/10/10. What belongs to one picture or one text stays together.
-        images: the folder of pictures, looked up by the name or the id of a document.
+        images: the folder of pictures, looked up by the name or the id of a document; by an id of
+            several files none, for it need not be the same post.
         names: the tags that numbers stand for.
 
     Raises:
         DataError: everything that is wrong, one line each.
     """
     made: list[tuple[Split | None, Sentence]] = []
+    files, twice = _distinct(files, kind)
+    of_id = defaultdict[str | None, set[Path]](set)
     for file in files:
         split = _split_of(file)
         try:
@@ -73,6 +78,7 @@ def convert(
             continue
         conversion.look(documents)
         for document in documents:
+            of_id[document.id].add(file)
             made += [(split, sentence) for sentence in conversion.sentences(document)]
     if conversion.faults:
         _refuse(conversion.faults)
@@ -82,22 +88,20 @@ def convert(
         if names is None and (kind or guess(file)) == "hf" and (card := card_of(file))
     }
     if not made:
-        raise DataError(f"{some(map(str, files))}: no sentence in there")
+        why = "; ".join(conversion.findings())
+        raise DataError(f"{some(map(str, files))}: no sentence in there{why and f' ({why})'}")
     folder = PictureFolder(images) if images is not None else None
-    findings, absent = conversion.findings(), list[str]()
-    findings += [
-        f"where tags are numbers, {card} names them: "
-        + ", ".join(f"{number} = {tag}" for number, tag in enumerate(tags))
-        for card, tags in cards.items()
-    ]
+    absent, others, shared = list[str](), list[str](), list[str]()
     ids, given = Ids(), {sentence.document.id for _, sentence in made}
+    made_ids = set[str]()
     free = (name for name in map(str, count(1)) if name not in given)
     samples: list[tuple[Split | None, Sample]] = []
     repeated, known = list[str](), dict[str, Picture]()
     written = defaultdict[str, dict[str, str]](dict)  # by file, the names that it answers to
     for split, sentence in made:
         document = sentence.document
-        id = document.id or next(free)
+        if not (id := document.id):
+            made_ids.add(id := next(free))
         if document.id and sentence.number:
             id = f"{id}.{sentence.number}"
         found = list[Picture]()
@@ -105,15 +109,21 @@ def convert(
             if data:
                 found.append(_embedded(data, name or id, known))
             elif folder and name:
-                picture = _named(folder, name, document.where)
-                if picture:
-                    found.append(_alone(picture, known))
+                own = _named(folder, name, document.where)
+                found += [_alone(picture, known) for picture in own]
+                for picture in own:
                     written[picture.name].setdefault(image_names(name)[0], document.where)
-                else:
-                    absent.append(image_names(name)[-1])
+                if not own:
+                    last = image_names(name)[-1]
+                    (others if folder.other(last) else absent).append(last)
         if folder and document.id and not document.pictures:
-            picture = folder.find(document.id, document.where)
-            found += [_alone(picture, known)] if picture else []
+            if len(of_id[document.id]) > 1:
+                shared += [document.id] if folder.has(document.id) else []
+            else:
+                own = _named(folder, document.id, document.where, (document.id,))
+                found += [_alone(picture, known) for picture in own]
+        if len(found) > 1 and "pictures" not in document.noticed:
+            conversion.notice("pictures", document.where)
         sample = Sample(
             ids.unique(id, "", lambda _, id: repeated.append(id)),
             sentence.words,
@@ -125,7 +135,26 @@ def convert(
             tuple(found[1:]),
         )
         samples.append((split, sample))
+    findings = conversion.findings()
+    if twice:
+        what = ("file is named twice, and read once", "files are named twice, and read once")
+        findings.append(f"{counted(len(twice), *what)} (.ann of brat with its .txt): {some(twice)}")
+    findings += [
+        f"where tags are numbers, {card} names them: "
+        + ", ".join(f"{number} = {tag}" for number, tag in enumerate(tags))
+        for card, tags in cards.items()
+    ]
     findings += _answering(written)
+    if others:
+        what = ("picture is there and is none", "pictures are there and are none")
+        kinds = "of the formats JPEG, PNG, WebP, GIF and BMP"
+        findings.append(f"{counted(len(others), *what)} {kinds}: {some(others)}")
+    if shared:
+        what = ("post gets no picture by its id", "posts get no pictures by their ids")
+        findings.append(
+            f"{counted(len(shared), *what)}, which stands in several files; name the picture in "
+            f"`image`: {some(shared)}"
+        )
     if absent:
         what = ("picture is named and absent", "pictures are named and absent")
         findings.append(f"{counted(len(absent), *what)}: {some(absent)}")
@@ -137,12 +166,14 @@ def convert(
     named = all(split is not None for split, _ in samples)
     if shares is None and named and any(split == "train" for split, _ in samples):
         splits: Splits = {name: [s for split, s in samples if split == name] for name in SPLITS}
-        return Imported(splits, findings, "the splits are those of the files")
+        how = "the splits are those of the files"
+        return Imported(splits, findings, how, frozenset(made_ids))
     shares = shares or SHARES
     posts = [sentence.document.id or sentence.document.where for _, sentence in made]
     splits = shuffled([sample for _, sample in samples], shares, seed, posts)
     percent = "/".join(f"{100 * share:g}" for share in shares)
-    return Imported(splits, findings, f"split {percent} with seed {seed}")
+    how = f"split {percent} with seed {seed}"
+    return Imported(splits, findings, how, frozenset(made_ids))
 
 
 def write(imported: Imported, out: Path) -> None:
@@ -170,7 +201,7 @@ def _fill(folder: Path, imported: Imported) -> None:
     folder.mkdir()
     for split, samples in imported.splits.items():
         if samples:
-            write_jsonl(folder / f"{split}.jsonl", samples)
+            write_jsonl(folder / f"{split}.jsonl", samples, without=imported.made_ids)
     for sample in chain.from_iterable(imported.splits.values()):
         for picture in sample.pictures:
             target = folder / "images" / picture.name
@@ -192,11 +223,34 @@ def _documents(file: Path, kind: str | None, names: list[str] | None) -> list[Do
     return list(read(own, file, names))
 
 
-def _named(folder: PictureFolder, written: str, where: str) -> Picture | None:
-    """The picture of a name, path or URL."""
-    sought = image_names(written)
+def _distinct(files: Sequence[Path], kind: str | None) -> tuple[list[Path], list[str]]:
+    """The files, each once, and those that would be read again: also within a folder that is
+    named, or brat's ``.ann``, which is read with its ``.txt``."""
+    known, twice = dict[Path, Path](), list[str]()
+    folders = {file.resolve() for file in files if file.is_dir()}
+    for file in files:
+        real = file.resolve()
+        if real.suffix == ".ann" and kind in (None, "brat"):
+            real = real.with_suffix(".txt")
+        if real in known or not folders.isdisjoint(real.parents):
+            twice.append(str(file))
+        else:
+            known[real] = file
+    return list(known.values()), twice
+
+
+def _named(
+    folder: PictureFolder, written: str, where: str, names: Sequence[str] = ()
+) -> list[Picture]:
+    """The pictures of a name, path or URL: several where several files bear it.
+
+    Args:
+        names: what to look for; by default what the path may mean.
+    """
+    sought = names or image_names(written)
     name = next((name for name in sought if folder.has(name)), sought[-1])
-    return folder.find(name, where)
+    first = folder.find(name, where)
+    return [first, *folder.more(name, where)] if first else []
 
 
 def _answering(written: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from zoo.data.blocks import NOTHING
 from zoo.data.files import text_of
+from zoo.data.offsets import by_code_points, fits
 from zoo.errors import DataError
 from zoo.importers.documents import Document
 from zoo.importers.hf_ import made
@@ -36,13 +39,15 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
     if "text" in columns and spans is not None:
         yield from _texts(file, table, columns, spans, names)
     elif word is not None and tag is not None:
-        yield from _words(file, table, columns, word, tag)
+        yield from _words(file, table, columns, word, tag, names)
     else:
         raise DataError(
             f"{file}:1: columns {', '.join(columns) or 'without names'}; name them `sentence`, "
             "`word` and `tag` (a row a word), or `text` and `entities` (a row a text)"
         )
 
+
+_LINE_END = re.compile(r"\r+\n|\r")
 
 Table = Sequence[tuple[int, Sequence[str]]]
 """Rows with the line that each ends in; the first names the columns."""
@@ -59,6 +64,7 @@ def _table(file: Path, text: str) -> Table:
     """
     head = text.partition("\n")[0]
     comma = max(",;\t", key=head.count)
+    csv.field_size_limit(2**31 - 1)  # a text may be longer than the module's own limit
     try:
         table = _rows(text, comma, csv.QUOTE_MINIMAL)
     except csv.Error as error:
@@ -83,7 +89,7 @@ def _table(file: Path, text: str) -> Table:
 
 
 def _rows(text: str, comma: str, quoting: Literal[0, 3]) -> list[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text), delimiter=comma, quoting=quoting)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=comma, quoting=quoting)
     return [(reader.line_num, row) for row in reader if row]
 
 
@@ -98,7 +104,9 @@ def _texts(
     spans: str,
     names: list[str] | None,
 ) -> Iterator[Document]:
-    for line, cells in table[1:]:
+    written = _as_written(file, table)
+    at_text = list(table[0][1]).index(columns["text"])
+    for (line, cells), raw in zip(table[1:], written[1:], strict=True):
         row = dict(zip(table[0][1], cells, strict=False))
         where = f"{file}:{line}"
         record: dict[str, object] = {
@@ -111,11 +119,47 @@ def _texts(
             problem = f"{where}: `{spans}` is not JSON ({error}); write [[start, end, type], …]"
             yield Document(where, faults=[problem])
             continue
-        yield made(record, where, names)
+        found = made(record, where, names)
+        if raw[at_text] != cells[at_text]:
+            _count(found, raw[at_text])
+        yield found
+
+
+def _as_written(file: Path, table: Table) -> list[Sequence[str]]:
+    """The cells with their line ends as they stand in the file: offsets may count them."""
+    cells = [row for _, row in table]
+    text = file.read_bytes().decode().removeprefix("\ufeff")
+    if "\r" not in text:
+        return cells
+    head = text.partition("\n")[0]
+    rows = [row for _, row in _rows(text, max(",;\t", key=head.count), csv.QUOTE_MINIMAL)]
+    same = [[_LINE_END.sub("\n", cell) for cell in row] for row in rows] == cells
+    return [*rows] if same else cells
+
+
+def _count(document: Document, written: str) -> None:
+    """Take the text as written where its offsets fit that better or as well."""
+    if document.text is None:
+        return
+    spans = list(document.spans)
+
+    def fitting(text: str) -> tuple[int, int, int]:
+        return max(fits(text, spans), fits(text, by_code_points(text, spans)))
+
+    bare, raw = fitting(document.text), fitting(written)
+    if raw >= bare:
+        document.text = written
+    if raw == bare and any(span.end > written.find("\r") for span in spans):
+        document.noticed.append("CR LF")
 
 
 def _words(
-    file: Path, table: Table, columns: Mapping[str, str], word: str, tag: str
+    file: Path,
+    table: Table,
+    columns: Mapping[str, str],
+    word: str,
+    tag: str,
+    numbered: Sequence[str] | None,
 ) -> Iterator[Document]:
     """Sentences of rows; the column that tells them apart may be filled in the first row only.
 
@@ -145,14 +189,19 @@ def _words(
             if document is not None:
                 yield _sentence(document, words, tags)
             beside = {key: row[own] for key, own in columns.items() if own not in (word, tag, by)}
-            known = facts({**beside, "id": whose or name})
+            known = facts({**beside, "id": whose or name}, where)
             document = Document(where, **{**known, "extra": {}})
             words, tags, current, post = [], [], name, whose
         written, what = row[word] or "", (row[tag] or "").strip()
+        if what.isdecimal():
+            what = _named(what, numbered, tag, where, document.faults)
         if not written.strip():
             if what not in ("", "O"):
                 document.faults.append(f"{where}: a tag without a word; fill the column `{word}`")
-            continue
+            if not what:
+                continue
+            document.noticed.append("empty word")
+            written = NOTHING
         try:
             split_tag(what)
         except ValueError as error:
@@ -162,6 +211,25 @@ def _words(
         tags.append(what)
     if document is not None:
         yield _sentence(document, words, tags)
+
+
+def _named(
+    number: str, names: Sequence[str] | None, tag: str, where: str, faults: list[str]
+) -> str:
+    """The tag that a number stands for; O and a fault where that is not known."""
+    if names is None:
+        faults.append(
+            f"{where}: `{tag}` holds numbers; say what they stand for, in order: "
+            "--tag-names O,B-PER,…"
+        )
+    elif int(number) >= len(names):
+        faults.append(
+            f"{where}: `{tag}` holds {number}, and --tag-names has {len(names)} names; their "
+            "numbers begin at 0"
+        )
+    else:
+        return names[int(number)]
+    return "O"
 
 
 def _groups(values: Sequence[str]) -> bool:

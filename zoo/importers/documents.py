@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from zoo.data.files import clean, encodable
-from zoo.data.findings import counted, some
+from zoo.data.findings import WORDING, Kind, counted, some
+from zoo.data.offsets import by_code_points, places_of, tells
 from zoo.data.records import CharSpan
 from zoo.data.text import split_words
 from zoo.types import Entity
@@ -32,9 +33,14 @@ _WORDING = {
         "document has span groups, which are passed over, and no entities",
         "documents have span groups, which are passed over, and no entities",
     ),
-    "IO": (
-        "file has tags without prefixes, in which adjacent entities of one type read as one",
-        "files have tags without prefixes, in which adjacent entities of one type read as one",
+    "elsewhere": (
+        "label of another text, or of a paragraph, is left out",
+        "labels of other texts, or of paragraphs, are left out",
+    ),
+    "CR LF": (
+        "text has line ends of two characters (CR LF), which its offsets are taken to count as two",
+        "texts have line ends of two characters (CR LF), which their offsets are taken to count as "
+        "two",
     ),
     "empty": ("document without words is left out", "documents without words are left out"),
     "rejected": (
@@ -76,6 +82,7 @@ class Document:
         pictures: in order; where there is none, one may bear the document's id.
         faults: what is wrong with it, one line each.
         noticed: what is odd about it and can yet be read, as keys of ``_WORDING``.
+        told: what a reader noticed of its file, by kind, with examples.
         by: whether its lines are sentences of their own.
         utf16: whether its tool counts UTF-16 units, where nothing in it tells.
     """
@@ -92,6 +99,7 @@ class Document:
     extra: Mapping[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     noticed: list[str] = field(default_factory=list)
+    told: Mapping[Kind, Sequence[str]] = field(default_factory=dict)
     by: By = "document"
     utf16: bool = False
 
@@ -132,7 +140,7 @@ class Conversion:
         told = Counter(
             utf16
             for each in documents
-            if each.text is not None and (utf16 := _tells(each.text, each.spans)) is not None
+            if each.text is not None and (utf16 := tells(each.text, each.spans)) is not None
         )
         self._usual = None if told[True] == told[False] else told[True] > told[False]
 
@@ -140,14 +148,16 @@ class Conversion:
         """The sentences of a document; its faults are kept."""
         self.faults += document.faults
         for kind in document.noticed:
-            self._notice(kind, document.where)
+            self.notice(kind, document.where)
+        for kind, examples in document.told.items():
+            self.noticed.setdefault(kind, []).extend(examples)
         if problem := unreadable(" ".join(_beside(document))):
             self.faults.append(f"{document.where}: a field beside the text holds {problem}")
             return []
         if document.text is None:
             if not document.words:
                 if "rejected" not in document.noticed:
-                    self._notice("empty", document.where)
+                    self.notice("empty", document.where)
                 return []
             return [Sentence(document, tuple(document.words), tuple(document.entities))]
         if problem := unreadable(document.text):
@@ -164,7 +174,7 @@ class Conversion:
             words = [(w, a + first, b + first) for w, a, b in split_words(text[first:last])]
             if not words:
                 if len(lines) == 1:
-                    self._notice("empty", document.where)
+                    self.notice("empty", document.where)
                 continue
             entities = self._entities(document, own, words)
             number = len(made) + 1 if len(lines) > 1 else None
@@ -173,12 +183,15 @@ class Conversion:
 
     def findings(self) -> list[str]:
         """One line for each kind of thing that was noticed."""
+        wording: dict[str, tuple[str, str]] = {k: told[:2] for k, told in WORDING.items()}
+        wording |= _WORDING
         return [
-            f"{counted(len(places), *_WORDING[kind])}: {some(dict.fromkeys(places))}"
+            f"{counted(len(places), *wording[kind])}: {some(dict.fromkeys(places))}"
             for kind, places in self.noticed.items()
         ]
 
-    def _notice(self, kind: str, where: str) -> None:
+    def notice(self, kind: str, where: str) -> None:
+        """Keep that something of a kind was noticed in a place."""
         self.noticed.setdefault(kind, []).append(where)
 
     def _spans(self, document: Document) -> list[CharSpan]:
@@ -186,8 +199,8 @@ class Conversion:
         text = document.text or ""
         spans = list(document.spans)
         if self._is_utf16(document, text, spans):
-            self._notice("utf-16", document.where)
-            places = _places(text)
+            self.notice("utf-16", document.where)
+            places = places_of(text)
             for span in spans:
                 if span.start not in places or span.end not in places:
                     beyond = max(span.start, span.end) > max(places) or span.start < 0
@@ -198,12 +211,15 @@ class Conversion:
                     )
                     self._fault(document, span, what)
             spans = [s for s in spans if s.start in places and s.end in places]
-            spans = _by_code_points(text, spans)
+            spans = by_code_points(text, spans)
         kept: list[CharSpan] = []
         for span in spans:
             label = clean(span.type)
             if not label:
                 self._fault(document, span, "has no type that can be seen")
+                continue
+            if span.end <= span.start:
+                self._fault(document, span, "is empty: its end does not lie behind its start")
                 continue
             if not 0 <= span.start < span.end <= len(text):
                 self._fault(document, span, f"is out of range: the text has {len(text)} characters")
@@ -233,11 +249,11 @@ class Conversion:
         return kept
 
     def _is_utf16(self, document: Document, text: str, spans: Sequence[CharSpan]) -> bool:
-        if self.offsets != "auto" or _by_code_points(text, spans) == spans:
+        if self.offsets != "auto" or by_code_points(text, spans) == spans:
             return self.offsets == "utf-16"
-        told = _tells(text, spans)
+        told = tells(text, spans)
         if told is None and self._usual is None:
-            self._notice("ambiguous", document.where)
+            self.notice("ambiguous", document.where)
             return document.utf16
         return bool(self._usual) if told is None else told
 
@@ -251,7 +267,7 @@ class Conversion:
             elif (span.start, span.end) == (before.start, before.end):
                 self._fault(document, span, f"is of the type {before.type}, too; keep one of them")
             elif span.end <= before.end:
-                self._notice("nested", document.where)
+                self.notice("nested", document.where)
             else:
                 self._fault(
                     document,
@@ -277,7 +293,7 @@ class Conversion:
             exact = starts[first] >= span.start and ends[last - 1] <= span.end
             cut = " ".join(word for word, _, _ in words[first:last])
             if not exact and self.inside == "drop":
-                self._notice("dropped", document.where)
+                self.notice("dropped", document.where)
                 continue
             if not exact and self.inside == "refuse":
                 self._fault(
@@ -287,7 +303,7 @@ class Conversion:
                 )
                 continue
             if not exact:
-                self._notice("widened", document.where)
+                self.notice("widened", document.where)
             if found and first < found[-1].end:
                 self._fault(document, span, f"shares a word of `{cut}` with the entity before it")
                 continue
@@ -298,24 +314,6 @@ class Conversion:
         self.faults.append(
             f"{document.where}: the entity {span.start}–{span.end} ({span.type}) {what}"
         )
-
-
-def _by_code_points(text: str, spans: Sequence[CharSpan]) -> list[CharSpan]:
-    """Spans whose offsets count UTF-16 units, by code points; one out of range stays so."""
-    units = _places(text)
-    beyond = len(text) + 1
-    return [
-        s._replace(start=units.get(s.start, beyond), end=units.get(s.end, beyond)) for s in spans
-    ]
-
-
-def _places(text: str) -> dict[int, int]:
-    """The number of code points before each place where a character begins, by UTF-16 units."""
-    units, place = {0: 0}, 0
-    for number, char in enumerate(text, 1):
-        place += 2 if ord(char) > 0xFFFF else 1
-        units[place] = number
-    return units
 
 
 def _beside(document: Document) -> Iterator[str]:
@@ -336,32 +334,3 @@ def unreadable(text: str) -> str | None:
     if not encodable(text):
         return "half of a surrogate pair, which is no character; export it again"
     return None
-
-
-def _tells(text: str, spans: Sequence[CharSpan]) -> bool | None:
-    """Whether spans count UTF-16 units; None: both readings fit alike, or are the same."""
-    if not any(ord(char) > 0xFFFF for char in text):
-        return None
-    units, points = _fit(text, _by_code_points(text, spans)), _fit(text, spans)
-    return None if units == points else units > points
-
-
-def _fit(text: str, spans: Sequence[CharSpan]) -> tuple[int, int, int]:
-    """How many spans fit the text: what they repeat stands there, or they end with words; then how
-    many do without white space at their ends; then how many hold letters or digits."""
-    words = split_words(text)
-    begins, ends = {start for _, start, _ in words}, {end for _, _, end in words}
-    fit, exact, written = 0, 0, 0
-    for span in spans:
-        if not 0 <= span.start < span.end <= len(text):
-            continue
-        there = text[span.start : span.end]
-        if span.said is not None:
-            fits = span.said == there
-        else:
-            start = span.start + len(there) - len(there.lstrip())
-            fits = start in begins and start + len(there.strip()) in ends
-        fit += fits
-        exact += fits and there == there.strip()
-        written += fits and there[0].isalnum() and any(map(str.isalnum, there))
-    return fit, exact, written

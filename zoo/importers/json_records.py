@@ -64,9 +64,19 @@ def _listed(value: Any) -> list[Any] | None:
     return None
 
 
+def _object(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
+    """An object of JSON. Raises DataError where a key is there twice: one value would be lost."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        double = next(key for key in made if keys.count(key) > 1)
+        raise DataError(f"{where}: an object has `{double}` twice; leave the one that is right")
+    return made
+
+
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, where))
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         at = where if line == 1 else f"{where}:{line}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def read(file: Path, names: list[str] | None) -> Iterator[Document]:
 def _min(task: Mapping[str, Any], where: str) -> Document:
     """A record of JSON-MIN, where tasks without entities have no labels at all."""
     values = label_studio_values(task)
-    made = _made({k: v for k, v in task.items() if isinstance(v, str | int)}, values, where)
+    made = _made(task, values, where)
     label = task.get("label")
     if label and not (isinstance(label, list) and all(isinstance(e, dict) for e in label)):
         made.faults.append(f"{where}: `label` holds no entities of a text, but {str(label)[:40]}")
@@ -43,12 +43,18 @@ def _task(task: Mapping[str, Any], where: str) -> Document:
     ]
     done.sort(key=lambda each: not each.get("ground_truth"))
     results = done[0].get("result") or [] if done else []
-    values = [
-        each["value"]
+    spans = [
+        each
         for each in results
         if isinstance(each, dict) and isinstance(each.get("value"), dict) and _is_span(each)
     ]
-    made = _made({"id": task.get("id"), **task["data"]}, values, where)
+    own = [
+        each for each in spans if _labels(each["value"]) or "paragraphlabels" not in each["value"]
+    ]
+    of_text, faults = _of_text(own, task["data"], where)
+    made = _made({"id": task.get("id"), **task["data"]}, [e["value"] for e in of_text], where)
+    made.faults += faults
+    made.noticed += ["elsewhere"] * (len(spans) - len(of_text))
     if len(done) > 1 and not done[0].get("ground_truth"):
         made.noticed.append("several")
     if not done:
@@ -57,13 +63,29 @@ def _task(task: Mapping[str, Any], where: str) -> Document:
 
 
 def _is_span(result: Mapping[str, Any]) -> bool:
-    return result.get("type") in (None, "labels", "hypertextlabels")
+    return result.get("type") in (None, "labels", "hypertextlabels", "paragraphlabels")
+
+
+def _of_text(
+    results: Sequence[Mapping[str, Any]], data: Mapping[str, Any], where: str
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """The labels that are of the text, not of another text of the task; and what is wrong: their
+    control has a name of its own, and there are several."""
+    texts, key = _text(data)
+    others = {text for text in texts if text != key}
+    found = [each for each in results if each.get("to_name") not in others]
+    controls = dict.fromkeys(each["to_name"] for each in found if each.get("to_name"))
+    if len(controls) < 2:
+        return found, []
+    if key in controls:
+        return [each for each in found if each.get("to_name") in (None, key)], []
+    told = ", ".join(map(str, controls))
+    return found, [f"{where}: labels of several texts ({told}); name that of the text `{key}`"]
 
 
 def _made(data: Mapping[str, Any], values: Any, where: str) -> Document:
-    made = Document(where, **facts(data), utf16=True)
-    texts = [key for key, value in data.items() if key != "id" and _is_text(key, value)]
-    key = "text" if "text" in texts else texts[0] if len(texts) == 1 else None
+    made = Document(where, **facts(data, where), utf16=True)
+    texts, key = _text(data)
     if key is None:
         said = f"holds {', '.join(texts)}" if texts else "holds none"
         made.faults.append(f"{where}: name the text of a task `text`; its data {said}")
@@ -74,7 +96,7 @@ def _made(data: Mapping[str, Any], values: Any, where: str) -> Document:
     }
     spans: list[CharSpan] = []
     for value in values if isinstance(values, list) else []:
-        labels = value.get("labels") or value.get("hypertextlabels")
+        labels = _labels(value)
         whole = value.get("globalOffsets")  # of hypertext, where the others count within a tag
         match {**value, **whole} if isinstance(whole, dict) else value:
             case {"start": int(start), "end": int(end)} if isinstance(labels, list) and labels:
@@ -91,6 +113,16 @@ def _made(data: Mapping[str, Any], values: Any, where: str) -> Document:
                 )
     made.spans = spans
     return made
+
+
+def _text(data: Mapping[str, Any]) -> tuple[list[str], str | None]:
+    """The names of a task's texts, and of that which has the entities."""
+    texts = [key for key, value in data.items() if key != "id" and _is_text(key, value)]
+    return texts, "text" if "text" in texts else texts[0] if len(texts) == 1 else None
+
+
+def _labels(value: Mapping[str, Any]) -> Any:
+    return value.get("labels") or value.get("hypertextlabels")
 
 
 def _said(value: Mapping[str, Any]) -> str | None:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from zoo.data.records import CharSpan, own_form
+from zoo.data.files import clean
+from zoo.data.records import CharSpan, own_form, refused
 from zoo.errors import DataError
 from zoo.importers.documents import Document, Named, unreadable
 from zoo.types import Entity
 
-IMAGES = ("image", "img", "picture", "photo", "image_id", "img_id", "image_path", "image_url")
+IMAGES = (
+    "image", "img", "picture", "photo", "image_id", "img_id", "image_path", "image_url", "images",
+    "pictures", "photos",
+)  # fmt: skip
+_NO_IMAGE: Sequence[Any] = (None, "", b"", [], {})
+_EMBEDDED = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 _SIZE = re.compile(r":[a-z]+$")
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the name of an uploaded file."""
 
 _KEPT_BY_TOOLS = {
     "annotator", "annotation_id", "annotation_approver", "created_at", "updated_at", "lead_time",
-    "answer",
 }  # fmt: skip
 """Fields in which annotation tools keep accounts of their own."""
 
@@ -37,6 +44,8 @@ def document(record: Any, where: str, names: Sequence[str] | None = None) -> Doc
     """
     if not isinstance(record, dict):
         raise DataError(f"{where}: not an object with a text and its entities")
+    if refused(record):
+        return Document(where, noticed=["rejected"])
     own = own_form(record, where, names)
     spans = own.get("entities")
     said = [_said(each) for each in _spans(record)]
@@ -51,7 +60,7 @@ def document(record: Any, where: str, names: Sequence[str] | None = None) -> Doc
             f"{where}: annotations stand in `{more[0]}` and in another field; leave the one that "
             "holds the entities"
         )
-    made = Document(where, **facts(own))
+    made = Document(where, **facts(own, where))
     if isinstance(own.get("text"), str) and ("words" not in own or _of_text(own, where)):
         made.text = own["text"]
         repeated = said if len(said) == len(spans) else [None] * len(spans)
@@ -65,16 +74,31 @@ def document(record: Any, where: str, names: Sequence[str] | None = None) -> Doc
     if wrong := next((each for word in words if (each := unreadable(word))), None):
         raise DataError(f"{where}: a word holds {wrong}")
     made.words = [word or "\u00a0" for word in words]  # as reader bio has an empty one
-    made.entities = sorted(Entity(each["start"], each["end"], each["type"]) for each in spans)
-    last = 0
-    for entity in made.entities:
-        if not last <= entity.start < entity.end <= len(words):
-            raise DataError(
-                f"{where}: the entity {entity.start}–{entity.end} ({entity.type}) is out of range "
-                f"or overlaps another; the sentence has {len(words)} words"
-            )
-        last = entity.end
+    made.entities = _outermost(made, spans, len(words))
     return made
+
+
+def _outermost(made: Document, spans: Sequence[Mapping[str, Any]], words: int) -> list[Entity]:
+    """The entities by word, none inside another. Raises DataError."""
+    found = {Entity(each["start"], each["end"], clean(each["type"])) for each in spans}
+    kept = list[Entity]()
+    for entity in sorted(found, key=lambda e: (e.start, -e.end, e.type)):
+        where = f"{made.where}: the entity {entity.start}–{entity.end} ({entity.type})"
+        if not entity.type:
+            raise DataError(f"{where} has no type that can be seen")
+        before = kept[-1] if kept else Entity(0, 0, "")
+        inside = (
+            entity[:2] != before[:2] and before.start <= entity.start < entity.end <= before.end
+        )
+        if inside:
+            made.noticed.append("nested")
+        elif not before.end <= entity.start < entity.end <= words:
+            raise DataError(
+                f"{where} is out of range or overlaps another; the sentence has {words} words"
+            )
+        else:
+            kept.append(entity)
+    return kept
 
 
 def _annotates(value: Any, words: Any, others: bool) -> bool:
@@ -120,17 +144,25 @@ def _of_text(own: Mapping[str, Any], where: str) -> bool:
     )
 
 
-def facts(record: Mapping[str, Any]) -> dict[str, Any]:
+def facts(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What a record says beside text and entities, as arguments of ``Document``."""
-    given = next((record[key] for key in IMAGES if record.get(key) not in (None, "", [])), None)
-    images = given if isinstance(given, list) else [given]
-    pictures = [
-        made for each in images if any(made := Named(named_image(each), encoded_image(each)))
+    key = next((key for key in IMAGES if _number(record.get(key)) not in _NO_IMAGE), IMAGES[0])
+    given = record.get(key)
+    images = [each for each in (given if isinstance(given, list) else [given]) if _is_image(each)]
+    pictures = [Named(named_image(each), encoded_image(each)) for each in images]
+    faults = [
+        f"{where}: `{key}` holds no name, path or bytes of a picture, nor a list of them, but "
+        f"{str(each)[:40]}"
+        for each, picture in zip(images, pictures, strict=True)
+        if not any(picture)
     ]
-    id = record.get("id")
+    id = _number(record.get("id"))
+    if not isinstance(id, str | int | None):
+        faults.append(f"{where}: `id` must be text or a whole number, not {str(id)[:40]}")
     return {
-        "id": str(id) if isinstance(id, str | int) and not isinstance(id, bool) else None,
-        "pictures": pictures,
+        "id": None if id is None else str(id),
+        "faults": faults,
+        "pictures": [picture for picture in pictures if any(picture)],
         "noticed": ["pictures"] if len(pictures) > 1 else [],
         "caption": text if isinstance(text := record.get("caption"), str) else None,
         "language": text if isinstance(text := record.get("language"), str) else None,
@@ -142,8 +174,28 @@ def facts(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _is_image(written: Any) -> bool:
+    """Whether a value is there at all; a dictionary of nothing but None is how Parquet has none."""
+    if isinstance(written, dict):
+        return any(value is not None for value in written.values())
+    return _number(written) not in _NO_IMAGE
+
+
+def _number(value: Any) -> Any:
+    """A value as it was before pandas made numbers of a column with gaps: 1.0 is 1, NaN nothing;
+    nor does a truth value name anything."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return None if math.isnan(value) else int(value) if value.is_integer() else value
+    return value
+
+
 def named_image(written: Any) -> str | None:
     """The name, path or URL of a picture; in a dictionary as Hugging Face datasets have it."""
+    written = _number(written)
+    if isinstance(written, str) and _EMBEDDED.match(written):
+        return None
     if isinstance(written, dict):
         written = next((written[key] for key in ("path", "url", "src") if written.get(key)), None)
     if isinstance(written, bool) or not isinstance(written, str | int):
@@ -152,8 +204,13 @@ def named_image(written: Any) -> str | None:
 
 
 def encoded_image(written: Any) -> bytes | None:
-    """The bytes of a picture in such a dictionary."""
-    data = written.get("bytes") if isinstance(written, dict) else None
+    """The bytes of a picture: alone, in such a dictionary, or in a ``data:`` URI."""
+    if isinstance(written, str) and (found := _EMBEDDED.match(written)):
+        try:
+            return base64.b64decode(written[found.end() :])
+        except ValueError:
+            return None
+    data = written.get("bytes") if isinstance(written, dict) else written
     return data if isinstance(data, bytes) else None
 
 

@@ -36,8 +36,6 @@ def _documents(record: Any, where: str) -> Iterator[Document]:
         case {"paragraphs": list(paragraphs)}:  # version 2's training format
             for paragraph in paragraphs:
                 yield from _paragraph(paragraph, where)
-        case {"text": str(), "answer": ("reject" | "ignore")}:
-            yield Document(where, noticed=["rejected"])
         case {"text": str(), "ents": list(spans)}:  # as Doc.to_json has it
             groups = record.get("spans")
             fields = {k: v for k, v in record.items() if k not in ("ents", "tokens", "spans")}
@@ -61,9 +59,13 @@ def _paragraph(paragraph: Any, where: str) -> Iterator[Document]:
                 if not isinstance(given, list) or not all(map(_is_token, given)):
                     raise DataError(f"{where}: a sentence without tokens, each with its `orth`")
                 tokens = [each for each in given if each["orth"].strip()]
-                tags = ["O" if each.get("ner", "-") == "-" else each["ner"] for each in tokens]
-                words = [each["orth"] for each in tokens]
-                yield Document(where, words=words, entities=read_tags(tags))
+                told = [each.get("ner") or "-" for each in tokens]
+                tags = ["O" if tag == "-" else str(tag) for tag in told]
+                try:
+                    entities = read_tags(tags)
+                except ValueError as error:
+                    raise DataError(f"{where}: {error}") from None
+                yield Document(where, words=[each["orth"] for each in tokens], entities=entities)
         case _:
             raise DataError(f"{where}: a paragraph without `raw` and `entities`, or `sentences`")
 

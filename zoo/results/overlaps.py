@@ -13,14 +13,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from zoo.data.overlap import id_key, text_key
+from zoo.data.overlap import given_ids, text_key
 from zoo.files import read_text, write_atomic
 from zoo.results.tables import Table
-from zoo.types import Sample, Splits
+from zoo.types import Splits
 
 
 class Posts(NamedTuple):
-    """Digests of the posts of a split, in order."""
+    """Digests of the posts of a split, in order; ids only of those that have one of their own."""
 
     ids: list[str]
     texts: list[str]
@@ -29,9 +29,12 @@ class Posts(NamedTuple):
 def write_posts(root: Path, fingerprint: str, splits: Splits) -> None:
     """Store the digests of a dataset's training and test posts, once for each fingerprint."""
     path = _path(root, fingerprint)
-    if not path.exists():
-        posts = {split: _posts(splits[split])._asdict() for split in ("train", "test")}
-        write_atomic(path, json.dumps({"fingerprint": fingerprint, **posts}) + "\n")
+    made = any(getattr(splits, "made_ids", {}).values())  # older files have made ids as well
+    if made or not path.exists():
+        posts = {split: _posts(splits, split)._asdict() for split in ("train", "test")}
+        text = json.dumps({"fingerprint": fingerprint, **posts}) + "\n"
+        if not path.exists() or read_text(path) != text:
+            write_atomic(path, text)
 
 
 def with_overlaps(tables: Sequence[Table], root: Path) -> list[Table]:
@@ -56,8 +59,8 @@ def _notes(table: Table, tables: Sequence[Table], known: dict[str, dict[str, Pos
             by_id, by_text = sum(i in ids for i in test.ids), sum(t in texts for t in test.texts)
             if by_id or by_text:
                 found.append(
-                    f"{by_id:,} by id and {by_text:,} by text of the {len(test.ids):,} test posts "
-                    f"of {other.facts['dataset']}"
+                    f"{by_id:,} by id and {by_text:,} by text of the {len(test.texts):,} test "
+                    f"posts of {other.facts['dataset']}"
                 )
     return [f"In the training set stand: {'; '.join(dict.fromkeys(found))}."] if found else []
 
@@ -82,10 +85,10 @@ def _read(root: Path, fingerprint: str) -> dict[str, Posts] | None:
     return None
 
 
-def _posts(samples: Sequence[Sample]) -> Posts:
+def _posts(splits: Splits, split: str) -> Posts:
     return Posts(
-        [_digest(id_key(sample)) for sample in samples],
-        [_digest(text_key(sample.words)) for sample in samples],
+        [_digest(id) for id in given_ids(splits, split) if id is not None],
+        [_digest(text_key(sample.words)) for sample in splits[split]],
     )
 
 

@@ -17,8 +17,9 @@ import pytest
 
 from zoo import cli
 from zoo.data.blocks import read_blocks
+from zoo.errors import DataError
 from zoo.evaluation.pairing import read_entities
-from zoo.model.inputs import of_text
+from zoo.model.inputs import Post, of_text
 from zoo.model.outputs import as_conll, as_json, as_text
 from zoo.model.predictor import Predictor
 from zoo.model.results import Prediction, predicted
@@ -371,6 +372,14 @@ def test_cells_hold_no_tabs() -> None:
     assert as_text(found) == "a\\tb\tLOC\tNew\\tYork\\nCity\t0.50\t0-13\n"
 
 
+@pytest.mark.parametrize("word", ["-DOCSTART-", "IMGID:5", "imgid: 5", "# id 3"])
+def test_columns_hold_no_word_that_means_something_else(word: str) -> None:
+    post = Post(Sample("a", ("so", word)))
+    with pytest.raises(DataError, match="post a: columns can't hold the word"):
+        as_conll(predicted(post, []))
+    assert as_conll(predicted(Post(Sample("a", ("IMGID:", "#3"))), [])).count("\n") == 4
+
+
 SIGNALS = [
     (signal.SIGINT, 130, "zoo: interrupted; no file was left half-written\n"),
     (signal.SIGTERM, 143, "zoo: terminated; no file was left half-written\n"),
@@ -485,6 +494,7 @@ def test_splitting_a_file_changes_no_byte(use: Use, tmp_path: Path) -> None:
         (["lstm@mini", "."], "not a file"),
         (["lstn@mini", "posts.txt"], "did you mean `lstm`"),
         (["nothing", "posts.txt"], "no folder, no stored run"),
+        (["someone/model@main", "posts.txt"], "zoo.load('someone/model', revision='main')"),
         (["lstm@mini", "posts.txt", "--images", "none"], "none: no such folder"),
         (["lstm@mini", "--text", "x", "--image", "none.png"], "no such picture"),
         (["lstm@mini", "bad.jsonl"], "bad.jsonl:2: not JSON"),
@@ -523,9 +533,28 @@ def test_export(use: Use, tmp_path: Path) -> None:
     ]
     text = ("--text", "Anna in Paris", "--json")
     assert predict(use, *text, run="shared") == predict(use, *text, run="plain@mini")
+    assert use("runs", "export", "plain@mini", "again", "--allow-changed")[0] == 0
     code, _, err = use("runs", "export", "nothing", "out")
     assert code == 2
     assert "no stored run" in err
+
+
+def test_a_short_id_and_one_sentence_for_several(use: Use, results: Path, tmp_path: Path) -> None:
+    import zoo
+    from zoo.errors import ConfigError
+
+    (folder,) = results.glob("runs/lstm/mini/1-*")
+    id = folder.name.removeprefix("1-")
+    code, _, err = use("predict", id[:5], "--text", "Anna")
+    assert (code, err) == (
+        2,
+        f"zoo: {id[:5]}: of a run's id give 6 characters or more, as in {id[:6]}\n",
+    )
+    model = zoo.load(folder)
+    with pytest.raises(ConfigError, match="predict_all takes a list of sentences"):
+        model.predict_all("Anna saw Rome")
+    with pytest.raises(ConfigError, match="picture_folder gone: no such folder"):
+        model.predict_all(["Anna"], picture_folder="gone")
 
 
 def test_weights_that_are_not_kept(

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,12 +20,13 @@ from zoo.types import Entity, Sample, ScoredEntity
 if TYPE_CHECKING:
     from zoo.evaluation.scores import Scores
     from zoo.model.model import Model
+    from zoo.model.results import Found
     from zoo.results.record import RunRecord
     from zoo.runs.job import Job
     from zoo.training.loop import Row
 
 Paths = str | Path
-Sentences = Sequence[Iterable[Entity | ScoredEntity | tuple[int, int, str]]]
+Sentences = Iterable[Iterable["Entity | ScoredEntity | Found | tuple[int, int, str]"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +248,11 @@ def score(
 
     Args:
         gold: a file (tags, JSONL or stored predictions, found by looking), or the entities of each
-            sentence, as ``Entity`` or ``(start, end, type)``. Likewise ``predicted``.
+            sentence, as ``Entity``, ``Found`` or ``(start, end, type)``. Likewise ``predicted``.
         tags: how files of tags are read into entities.
 
     Raises:
+        ConfigError: what is given is neither two files nor the entities of the same sentences.
         DataError: a file is wrong, or the two do not hold the same sentences.
     """
     from zoo.evaluation.scores import score as score_entities
@@ -263,12 +266,13 @@ def score(
         return score_entities(*paired(Path(gold), Path(predicted), tags))
     if isinstance(gold, str | Path) or isinstance(predicted, str | Path):
         raise ConfigError("score: give two files, or the entities of the sentences on both sides")
-    if len(gold) != len(predicted):
+    wanted, found = _entities(gold, "gold"), _entities(predicted, "predicted")
+    if len(wanted) != len(found):
         raise ConfigError(
-            f"score: {len(gold)} sentences in gold and {len(predicted)} in predicted; give both "
+            f"score: {len(wanted)} sentences in gold and {len(found)} in predicted; give both "
             "the same sentences"
         )
-    return score_entities(_entities(gold), _entities(predicted))
+    return score_entities(wanted, found)
 
 
 def compare(
@@ -310,8 +314,35 @@ def compare(
     )
 
 
-def _entities(sentences: Sentences) -> list[list[Entity]]:
-    return [[Entity(each[0], each[1], each[2]) for each in sentence] for sentence in sentences]
+def _entities(sentences: Sentences, side: str) -> list[list[Entity]]:
+    """Entities by sentence. Raises ConfigError where one is none."""
+    return [
+        [_entity(each, f"score: sentence {n} of {side}") for each in _listed(sentence)]
+        for n, sentence in enumerate(_listed(sentences), 1)
+    ]
+
+
+def _listed(value: object) -> list[Any]:
+    """The items of a list; a text, a mapping, or what has no items, stands for itself."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return [value]
+    return list(value)
+
+
+def _entity(given: Any, where: str) -> Entity:
+    from zoo.model.results import Found
+
+    if isinstance(given, Found):
+        given = given.start, given.end, given.type
+    if isinstance(given, list | tuple) and len(given) in (3, 4):
+        start, end, type = given[:3]
+        numbers = isinstance(start, Integral) and isinstance(end, Integral)
+        if numbers and 0 <= start < end and isinstance(type, str) and type:
+            return Entity(int(start), int(end), type)
+    raise ConfigError(
+        f"{where}: {given!r} is no entity; a sentence is a list of (start, end, type), the end "
+        "behind the start, and not of tags"
+    )
 
 
 def _data_root(data: Paths | None, registry: Paths | None) -> Path:

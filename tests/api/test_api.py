@@ -75,3 +75,16 @@ def test_the_examples_run(tmp_path: Path) -> None:
     assert "PER: F1 0.00" in printed["3"]
     assert "a difference of" in printed["4"]
     assert "library_name: mner-zoo" in printed["5"]
+
+
+def test_score_takes_entities_and_nothing_else() -> None:
+    found = zoo.Found(0, 1, "PER", 0.5, "Anna")
+    scored = zoo.ScoredEntity(0, 1, "PER", 0.5)
+    for one in ([found], [scored], [(0, 1, "PER")], [[0, 1, "PER"]], (x for x in [found])):
+        assert zoo.score([[zoo.Entity(0, 1, "PER")]], iter([one])).f1 == 100
+    for sentence in (
+        ["B-PER", "O"], "O", 5, None, {"entities": []}, ["abc"], [("0", 1, "PER")], [(2, 1, "PER")],
+        [(0, 1)], [(0, 1, "")], [{"start": 0}],
+    ):  # fmt: skip
+        with pytest.raises(zoo.ConfigError, match=r"sentence 1 of predicted: .* is no ent"):
+            zoo.score([[]], [sentence])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from zoo.cli.score_ import command
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError
 from zoo.evaluation.pairing import paired
 from zoo.types import Entity
 
@@ -137,6 +138,47 @@ def test_character_offsets(tmp_path):
     assert paired(gold, gold)[0] == [(Entity(0, 1, "PER"),)]
 
 
+def test_what_predict_and_other_tools_write(tmp_path):
+    gold = tags(tmp_path / "gold.txt", GOLD)
+    found = [
+        {**row, "start": e.start, "end": e.end, "type": e.type, "score": 0.5}
+        for words, inside in zip(WORDS, FOUND, strict=True)
+        for e in inside
+        for row in [{"text": " ".join(words[e.start : e.end])}]
+    ]
+    texts = [" ".join(words) for words in WORDS]
+    inside = [found[:2], found[2:3], found[3:]]
+    entries = zip(IDS, texts, WORDS, inside, strict=True)
+    keys = ("id", "text", "words", "entities")
+    pred = rows(tmp_path / "p.jsonl", [dict(zip(keys, each, strict=True)) for each in entries])
+    assert figures(gold, pred)["correct"] == 2
+    labels = [
+        {"id": id, "text": text, "label": [[0, len(words[0]), "PER"]], "image": "../x.jpg"}
+        for id, text, words in zip(IDS, texts, WORDS, strict=True)
+    ]
+    assert figures(gold, rows(tmp_path / "p.jsonl", labels))["correct"] == 1
+    tokens = [
+        {"id": id, "tokens": words, "ner_tags": ["B-PER"] + ["O"] * (len(words) - 1)}
+        for id, words in zip(IDS, WORDS, strict=True)
+    ]
+    assert figures(gold, rows(tmp_path / "p.jsonl", tokens))["correct"] == 1
+    both = {"text": "Ada met", "words": ["Ada", "met"], "entities": [[0, 1, "PER"]]}
+    with pytest.raises(DataError, match="either `words` or `text`"):
+        paired(rows(tmp_path / "p.jsonl", [both]), gold)
+
+
+def test_ids_that_a_dataset_has_numbered_are_paired_in_order(tmp_path):
+    gold = tags(tmp_path / "gold.txt", GOLD, "aab")
+    for ids in (["a-2", "a-3", "b"], ["en/a-2", "en/a-3", "en/b-2"]):
+        languages = ["en"] * 3 if "/" in ids[0] else None
+        pred = stored(tmp_path / "p.jsonl", FOUND, ids, languages=languages)
+        assert paired(gold, pred)[1] == [list(each) for each in FOUND]
+        assert paired(pred, pred)[1] == [list(each) for each in FOUND]
+    for ids in (["a-2", "a-3", "c"], ["b", "a-2", "a-3"], ["a-2", "a-x", "b"], ["a-1", "a-2", "b"]):
+        with pytest.raises(DataError, match="is not in"):
+            paired(gold, stored(tmp_path / "p.jsonl", FOUND, ids))
+
+
 def test_tag_readings(tmp_path):
     gold = tags(tmp_path / "gold.txt", GOLD)
     pred = tags(tmp_path / "pred.txt", GOLD, start="I")  # no entity begins with B-
@@ -150,6 +192,12 @@ def test_labels_rename_in_both(tmp_path):
     assert figures(gold, pred)["correct"] == 0
     renames = ["--label", "PER=X", "--label", "LOC=X"]
     assert figures(gold, pred, *renames)["f1"] == 100
+    for more, part in (
+        (["--label", "PRE=X"], "no entity of either file has the type PRE; did you mean `PER`?"),
+        ([*renames, "--label", "PER=Y"], "another --label renames PER, too"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(part)):
+            figures(gold, pred, *more)
 
 
 def test_a_word_that_looks_like_json_is_a_word(tmp_path):
@@ -199,6 +247,13 @@ MISMATCHES = {
             broken(d / "p.txt", "Bob\tB-PER\n\nAda\tO\n"),
         ),
         ["p.txt:1: the word `Bob`, but `Ada` in", "g.txt:1; without ids", "paired by order"],
+    ),
+    "other words under an id": (
+        lambda d: (
+            broken(d / "g.txt", "IMGID:1\nAda\tO\n\nIMGID:1\nBob\tB-PER\n"),
+            broken(d / "p.txt", "IMGID:1\nBob\tB-PER\n\nIMGID:1\nAda\tO\n"),
+        ),
+        ["p.txt:1: the word `Bob`, but `Ada` in", "g.txt:1; the two have the same id"],
     ),
     "predictions for other gold entities": (
         lambda d: (

@@ -17,8 +17,9 @@ import pytest
 
 from zoo import cli
 from zoo.data.blocks import read_blocks
+from zoo.errors import DataError
 from zoo.evaluation.pairing import read_entities
-from zoo.model.inputs import of_text
+from zoo.model.inputs import Post, of_text
 from zoo.model.outputs import as_conll, as_json, as_text
 from zoo.model.predictor import Predictor
 from zoo.model.results import Prediction, predicted
@@ -91,6 +92,8 @@ def test_the_same_in_every_format(use: Use, tmp_path: Path) -> None:
     objects = [{"words": each["words"], "id": each["id"]} for each in full]
     (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, objects)))
     assert predict(use, "posts.jsonl", "--json") == predict(use, "found.conll", "--json")
+    (tmp_path / "again.jsonl").write_text("".join(json.dumps(each) + "\n" for each in found))
+    assert lines(predict(use, "again.jsonl", "--json")) == found
 
 
 def test_a_page(use: Use, tmp_path: Path) -> None:
@@ -176,6 +179,100 @@ def test_a_number_is_a_word_where_words_are_not_counted(tmp_path: Path) -> None:
     assert [post.sample.words for post in Source(str(file))] == [("Anna",), ("Rome", "in")]
 
 
+def read(file: Path, text: str, **settings: object) -> list[tuple[str, tuple[str, ...]]]:
+    from zoo.model.inputs import Source
+
+    file.write_text(text, encoding="utf-8")
+    posts = Source(str(file), **settings)  # type: ignore[arg-type]
+    return [(post.sample.id, post.sample.words) for post in posts]
+
+
+ARRAY = json.dumps([{"id": "a", "text": "Anna"}], indent=1)
+RUNS_ON = "1 Anna O\n2 saw O\n\n3 Rome O\n4 is O\n"
+MARKED = "WID:7\nAnna\tO\nsaw\tO\n"
+SWAPPED = "O Anna\nB-PER Lee\n"
+UNCLEAR = {
+    "an array": ("x.json", ARRAY, {}, "x.json: JSON that is no object a line; write"),
+    "an array, called text": ("x.txt", ARRAY, {}, "x.txt: JSON that is no object a line"),
+    "an array in one line": ("x.txt", '[ {"text": "a"}]', {}, "x.txt: JSON that is no object"),
+    "a table": ("x.tsv", "nr\ttweet\n1\tAnna saw\n", {}, "x.tsv:1: it has columns, and the last"),
+    "one tab": ("x.txt", "hi\tworld\nAnna saw Rome\n", {}, "x.txt:2: 3 columns, but 2 in line 1"),
+    "one tab, then a sentence": ("x.txt", "hi\tall\n\nAnna saw\n", {}, "x.txt:1: it has columns"),
+    "ragged": ("x.conll", "Anna O\nsaw Rome O\n", {}, "x.conll:2: 3 columns, but 2 in line 1"),
+    "ids": ("x.conll", MARKED, {}, "x.conll:2: 2 columns, but 1 in line 1; give every row"),
+    "other ids": ("x.conll", MARKED, {"mark": "ID"}, "x.conll:1: words before any line that is"),
+    "tags first": ("x.conll", SWAPPED, {}, "x.conll:1: the first column holds tags"),
+    "no such column": (
+        "x.conll", SWAPPED, {"columns": {"word": "2"}}, "x.conll:1: --columns word=2 does not fit",
+    ),
+    "no number": ("x.conll", "a O\n", {"columns": {"word": "b"}}, "word=b: of columns give the n"),
+    "a field of columns": ("x.conll", "a O\n", {"columns": {"id": "b"}}, "it names word"),
+    "an id line of JSONL": ("x.csv", "text\n", {"mark": "b", "format": "csv"}, "--columns id=NAME"),
+    "counts that run on": ("x.conll", RUNS_ON, {}, "x.conll:4: the word count `3` is out of order"),
+    "counts later": (
+        "x.conll", "a b O\n\n1 a O\n2 b O\n", {}, "x.conll:3: the first column counts the words",
+    ),
+    "a table without a text": ("x.csv", "id,tweet\n1,a\n", {}, "x.csv:1: columns id, tweet; say w"),
+    "a cell too many": ("x.csv", "id,text\n1,a,b\n", {}, "x.csv:2: 3 cells, but 2 columns; quote"),
+    "an open quote": ("x.csv", 'id,text\n1,"a\n', {}, "x.csv:2: not a table (unexpected end"),
+    "two of one name": ("x.csv", "text,Text\n", {}, "x.csv:1: two columns are called `text`"),
+    "no column": (
+        "x.csv", "text\na\n", {"columns": {"id": "txt"}}, "no `txt`; did you mean `text`?",
+    ),
+    "no field": (
+        "x.jsonl", '{"text": "a"}', {"columns": {"text": "b"}}, "x.jsonl:1: --columns text=b: the",
+    ),
+    "a field of no object": (
+        "x.jsonl", '{"text": "a"}', {"columns": {"id": "b"}}, "x.jsonl: --columns id=b: there is",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNCLEAR)
+def test_what_is_not_clear_is_refused(tmp_path: Path, monkeypatch, name: str) -> None:
+    from zoo.errors import ZooError
+
+    monkeypatch.chdir(tmp_path)
+    file, text, settings, part = UNCLEAR[name]
+    with pytest.raises(ZooError) as caught:
+        read(Path(file), text, **settings)
+    (line,) = caught.value.problems
+    assert part in line
+
+
+def test_columns_and_ids_as_they_are_told(tmp_path: Path) -> None:
+    (two,) = read(tmp_path / "x.conll", SWAPPED, columns={"word": "1"})
+    assert two == ("1", ("Anna", "Lee"))
+    assert read(tmp_path / "x.txt", MARKED, mark="WID") == [("7", ("Anna", "saw"))]
+    assert read(tmp_path / "x.conll", RUNS_ON, columns={"word": "0"})[1] == ("2", ("3", "4"))
+    first = "1 CD O\n\nAnna NNP B-PER\nsaw V O\n"
+    assert read(tmp_path / "x.conll", first) == [("1", ("1",)), ("2", ("Anna", "saw"))]
+    assert read(tmp_path / "x.txt", "Anna\tPER\nsaw\tO\n") == [("1", ("Anna", "saw"))]
+    tweets = {"columns": {"text": "tweet", "id": "nr"}}
+    found = [("4", ("a", "b")), ("3", ("c",))]
+    assert (
+        read(tmp_path / "x.jsonl", '{"tweet": "a b", "nr": 4}\n\n{"tweet": "c"}', **tweets) == found
+    )
+    for file, comma in (("x.csv", ","), ("x.csv", ";"), ("x.tsv", "\t")):
+        table = 'nr,tweet\n4,"a\nb"\n\n,c\n'.replace(",", comma)
+        assert read(tmp_path / file, table, **tweets) == [found[0], ("5", ("c",))]
+        table = table.replace("nr", "ID").replace("tweet", "Text")
+        assert read(tmp_path / file, table) == [found[0], ("5", ("c",))]
+
+
+def test_columns_on_the_command_line(use: Use, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("nr,tweet\n4,Anna\n")
+    out = predict(use, "x.csv", "--columns", "text=tweet, id=nr", "--json")
+    assert [(each["id"], each["text"]) for each in lines(out)] == [("4", "Anna")]
+    for columns, part in (
+        ("tweet", "--columns tweet: write KEY=NAME"),
+        ("text=a,text=b", "each key once"),
+        ("txt=tweet", "no such key; did you mean `text`?"),
+    ):
+        code, _, err = use("predict", "lstm@mini", "x.csv", "--columns", columns)
+        assert (code, part in err) == (2, True)
+
+
 def test_lines_of_text_end_as_in_data(tmp_path: Path) -> None:
     from zoo.model.inputs import Source
 
@@ -212,6 +309,45 @@ def test_pictures_by_any_name(use: Use, tmp_path: Path) -> None:
     assert "1 of 2 posts have several pictures, of which the first is used" in err
 
 
+def test_pictures_and_captions_are_counted(use: Use, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from zoo.model.inputs import Source
+
+    (tmp_path / "photos").mkdir()
+    for name in ("1.jpg", "1.png", "2.png"):
+        Image.new("RGB", (40, 40), "red").save(tmp_path / "photos" / name)
+
+    def tally(name: str, text: str, **settings: object) -> tuple[list, int, int]:
+        (tmp_path / name).write_text(text)
+        source = Source(str(tmp_path / name), tmp_path / "photos", **settings)
+        seen = [[each.name for each in post.sample.pictures] for post in source]
+        return seen, source.tally.several, source.tally.absent
+
+    two = ["1.jpg", "1.png"]
+    assert tally("x.txt", "a\nb\nc\n") == ([two, ["2.png"], []], 1, 0)
+    assert tally("x.conll", "IMGID:1\na O\n\nIMGID:3\na O\n") == ([two, []], 1, 1)
+    posts = [
+        {"image": ["gone.jpg", "2.png"]},
+        {"img": "2.png"},
+        {"image": 0},
+        {"id": 1},
+        {"id": 2, "image": "gone.jpg"},
+        {"id": "../x"},
+    ]
+    objects = "\n".join(json.dumps({"text": "a", **each}) for each in posts)
+    seen = [["2.png"], ["2.png"], [], two, [], []]
+    assert tally("x.jsonl", objects) == (seen, 1, 3)
+
+    (tmp_path / "captions.txt").write_text("2.jpg :a man\n")
+    text = '{"id": "2", "text": "a"}\n{"text": "b"}\n{"id": 5, "text": "c"}\n'
+    (tmp_path / "x.jsonl").write_text(text)
+    source = Source(str(tmp_path / "x.jsonl"), captions=tmp_path / "captions.txt")
+    assert [post.sample.caption for post in source] == ["a man", None, None]
+    _, _, err = use("predict", "lstm@mini", "x.jsonl", "--captions", "captions.txt")
+    assert "2 of 3 posts have no id that is in captions.txt (the first: 2)" in err
+
+
 def test_what_a_model_does_not_read_is_said(use: Use, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -234,6 +370,14 @@ def test_cells_hold_no_tabs() -> None:
     post = of_text("New\tYork\nCity", "a\tb")
     found = predicted(post, [ScoredEntity(0, 3, "LOC", 0.5)])
     assert as_text(found) == "a\\tb\tLOC\tNew\\tYork\\nCity\t0.50\t0-13\n"
+
+
+@pytest.mark.parametrize("word", ["-DOCSTART-", "IMGID:5", "imgid: 5", "# id 3"])
+def test_columns_hold_no_word_that_means_something_else(word: str) -> None:
+    post = Post(Sample("a", ("so", word)))
+    with pytest.raises(DataError, match="post a: columns can't hold the word"):
+        as_conll(predicted(post, []))
+    assert as_conll(predicted(Post(Sample("a", ("IMGID:", "#3"))), [])).count("\n") == 4
 
 
 SIGNALS = [
@@ -317,7 +461,7 @@ def test_captions_and_ids(tmp_path: Path) -> None:
     from zoo.model.inputs import Source
 
     (tmp_path / "captions.txt").write_text("7.jpg :a man\n8.jpg :a town\n")
-    (tmp_path / "posts.conll").write_text("IMGID:7\nAnna\tB-PER\n\nIMGID:9\nBob\n\tX\n")
+    (tmp_path / "posts.conll").write_text("IMGID:7\nAnna\tB-PER\n\nIMGID:9\nBob\tO\n\tX\n")
     source = Source(str(tmp_path / "posts.conll"), captions=tmp_path / "captions.txt")
     one, two = source
     assert (one.sample.id, one.sample.words, one.sample.caption) == ("7", ("Anna",), "a man")
@@ -350,6 +494,7 @@ def test_splitting_a_file_changes_no_byte(use: Use, tmp_path: Path) -> None:
         (["lstm@mini", "."], "not a file"),
         (["lstn@mini", "posts.txt"], "did you mean `lstm`"),
         (["nothing", "posts.txt"], "no folder, no stored run"),
+        (["someone/model@main", "posts.txt"], "zoo.load('someone/model', revision='main')"),
         (["lstm@mini", "posts.txt", "--images", "none"], "none: no such folder"),
         (["lstm@mini", "--text", "x", "--image", "none.png"], "no such picture"),
         (["lstm@mini", "bad.jsonl"], "bad.jsonl:2: not JSON"),
@@ -364,7 +509,7 @@ def test_mistakes_are_one_line(use: Use, tmp_path: Path, args: list[str], part: 
     (tmp_path / "posts.txt").write_text(TEXT)
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"text"\n')
     (tmp_path / "half.jsonl").write_text('{"text": "\\ud800"}')
-    (tmp_path / "both.jsonl").write_text('{"text": "a", "words": ["a"]}\n')
+    (tmp_path / "both.jsonl").write_text('{"text": "a", "words": ["b"]}\n')
     (tmp_path / "out.jsonl").write_text('{"text": "a", "image": "../x.png"}\n')
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
     (tmp_path / "photos").mkdir()
@@ -388,9 +533,28 @@ def test_export(use: Use, tmp_path: Path) -> None:
     ]
     text = ("--text", "Anna in Paris", "--json")
     assert predict(use, *text, run="shared") == predict(use, *text, run="plain@mini")
+    assert use("runs", "export", "plain@mini", "again", "--allow-changed")[0] == 0
     code, _, err = use("runs", "export", "nothing", "out")
     assert code == 2
     assert "no stored run" in err
+
+
+def test_a_short_id_and_one_sentence_for_several(use: Use, results: Path, tmp_path: Path) -> None:
+    import zoo
+    from zoo.errors import ConfigError
+
+    (folder,) = results.glob("runs/lstm/mini/1-*")
+    id = folder.name.removeprefix("1-")
+    code, _, err = use("predict", id[:5], "--text", "Anna")
+    assert (code, err) == (
+        2,
+        f"zoo: {id[:5]}: of a run's id give 6 characters or more, as in {id[:6]}\n",
+    )
+    model = zoo.load(folder)
+    with pytest.raises(ConfigError, match="predict_all takes a list of sentences"):
+        model.predict_all("Anna saw Rome")
+    with pytest.raises(ConfigError, match="picture_folder gone: no such folder"):
+        model.predict_all(["Anna"], picture_folder="gone")
 
 
 def test_weights_that_are_not_kept(

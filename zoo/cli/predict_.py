@@ -41,8 +41,20 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["text", "jsonl", "conll"]),
+    type=click.Choice(["text", "jsonl", "conll", "csv"]),
     help="What INPUT is (default: by its suffix, else by its first line).",
+)
+@click.option(
+    "--columns",
+    metavar="KEY=NAME,…",
+    help="Which field of JSONL, or column of CSV, is the text (words, id, image, caption, "
+    "language): text=tweet,id=nr. Of columns the number of the word, from 0: word=1.",
+)
+@click.option(
+    "--id",
+    "mark",
+    metavar="MARK",
+    help="Of columns, what a line with an id looks like, as the reader's `id` (default: IMGID).",
 )
 @click.option("--json", "output", flag_value="json", help="Print a JSON object a sentence.")
 @click.option("--conll", "output", flag_value="conll", help="Print a word and its tag a line.")
@@ -75,6 +87,8 @@ def command(
     images: Path | None,
     captions: Path | None,
     kind: Format | None,
+    columns: str | None,
+    mark: str | None,
     output: Output | None,
     out: Path | None,
     results: Path,
@@ -86,7 +100,8 @@ def command(
 
     RUN is a run's folder, the beginning of its id, SYSTEM@DATASET (the run that was best on dev),
     or the name of a model on the hub. INPUT is a file of running text (a sentence a line), JSONL
-    (`text` or `words`, `image`, `caption`), or columns (a word a line); - is standard input.
+    (`text` or `words`, `image`, `caption`), columns (a word a line), or CSV (a column `text`);
+    - is standard input.
 
     By default an entity a line is printed: the id of its sentence, type, words, score, and its
     place in characters (in words, where words were given).
@@ -98,6 +113,8 @@ def command(
         raise click.UsageError("--images and --captions belong to a file; give --image, --caption")
     if text is None and (image is not None or caption is not None):
         raise click.UsageError("--image and --caption belong to --text; for a file give --images")
+    if text is not None and (columns is not None or mark is not None):
+        raise click.UsageError("--columns and --id belong to a file, not to --text")
     from zoo.model.inputs import STDIN, Source, of_text, picture_of
     from zoo.registry import load_plugin_file, load_plugins
 
@@ -120,7 +137,7 @@ def command(
         posts = [one]
     else:
         assert input is not None, "checked above"
-        posts = source = Source(input, images, kind, captions)
+        posts = source = Source(input, images, kind, captions, _columns(columns), mark)
     model = _model(run, results, allow_changed, quiet)
     write(model, posts, output or "text", out, input or "a sentence")
     if source is not None:
@@ -129,6 +146,22 @@ def command(
         _unused(model, picture=image or images, caption=caption or captions)
         if text is not None and "picture" in model.sees and image is None:
             click.echo("zoo: the model reads a picture; give --image FILE", err=True)
+
+
+def _columns(written: str | None) -> dict[str, str]:
+    """What ``--columns`` says."""
+    from zoo.errors import near
+    from zoo.model.records import KEYS
+
+    found: dict[str, str] = {}
+    for part in () if written is None else written.split(","):
+        key, _, name = (each.strip() for each in part.partition("="))
+        if not name or key in found:
+            raise ConfigError(f"--columns {part}: write KEY=NAME, each key once: text=tweet,id=nr")
+        if key not in ("word", *KEYS):
+            raise ConfigError(f"--columns {part}: no such key{near(key, ('word', *KEYS))}")
+        found[key] = name
+    return found
 
 
 def write(
@@ -181,7 +214,14 @@ def _notes(model: Model, source: Source, quiet: bool) -> None:
     if tally.absent:
         click.echo(
             f"zoo: {tally.absent} of {tally.posts} posts name a picture that is not there (the "
-            f"first: {tally.first}); they were read without one",
+            f"first: {tally.first}); they were read without it",
+            err=True,
+        )
+    if tally.uncaptioned:
+        click.echo(
+            f"zoo: {tally.uncaptioned} of {tally.posts} posts have no id that is in "
+            f"{source.captions} (the first: {tally.first_uncaptioned}); they were read without a "
+            "caption",
             err=True,
         )
     if tally.several and not quiet:

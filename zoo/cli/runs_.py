@@ -202,6 +202,11 @@ def withhold_(
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--whole", is_flag=True, help="With copies of the pretrained models it refers to.")
 @click.option(
+    "--allow-changed",
+    is_flag=True,
+    help="Export the model although the code of its parts is not that which it was trained by.",
+)
+@click.option(
     "--results",
     metavar="DIR",
     type=click.Path(path_type=Path),
@@ -217,6 +222,7 @@ def export_(
     run: str,
     out: Path,
     whole: bool,
+    allow_changed: bool,
     results: Path | None,
     quiet: bool,
     as_json: bool,
@@ -240,7 +246,8 @@ def export_(
         raise ConfigError(f"{run}: no folder, and no stored run of {root}; `zoo runs` lists all")
     if chosen.why and not quiet:
         click.echo(f"zoo: {chosen.why}", err=True)
-    made = Model.from_folder(chosen.folder).save_pretrained(out, whole=whole)
+    model = Model.from_folder(chosen.folder, allow_changed=allow_changed)
+    made = model.save_pretrained(out, whole=whole)
     if as_json:
         print_json({"run": str(chosen.folder), "folder": str(made)})
     else:

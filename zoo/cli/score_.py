@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from zoo.cli.options import JSON, PLUGIN, print_json
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, near
 
 if TYPE_CHECKING:
     from zoo.evaluation.pairing import Entities
@@ -47,9 +47,9 @@ def command(
     """Score the entities of PRED against those of GOLD: exact-span micro P, R, F1.
 
     Each may be a file of tags (word and tag columns, as the bio reader takes them), a jsonl file
-    of samples, or a stored predictions file, of which GOLD gives its gold and PRED its
-    predictions; it may be scored against itself. Sentences are paired by id where all have one,
-    else by order. A file of a stored run must be as it was stored.
+    of samples, what `zoo predict --json` writes, or a stored predictions file, of which GOLD gives
+    its gold and PRED its predictions; it may be scored against itself. Sentences are paired by id
+    where all have one, else by order. A file of a stored run must be as it was stored.
     """
     from zoo.evaluation.pairing import paired
     from zoo.evaluation.scores import score
@@ -63,6 +63,7 @@ def command(
         check_stored(file)
     names = _renames(labels)
     wanted, found, languages = paired(gold, pred, tags)
+    _check_names(names, {each.type for sentence in (*wanted, *found) for each in sentence})
     scores = score(_renamed(wanted, names), _renamed(found, names), languages)
     if as_json:
         print_json(scores.as_dict())
@@ -75,7 +76,18 @@ def _renames(labels: tuple[str, ...]) -> dict[str, str]:
     for label, (old, _, new) in zip(labels, pairs, strict=True):
         if not old or not new:
             raise ConfigError(f"--label {label}: write it as FROM=TO, e.g. --label OTHER=MISC")
+        if {b for a, _, b in pairs if a == old} != {new}:
+            raise ConfigError(f"--label {label}: another --label renames {old}, too; keep one")
     return {old: new for old, _, new in pairs}
+
+
+def _check_names(names: dict[str, str], types: set[str]) -> None:
+    for old, new in names.items():
+        if old not in types:
+            raise ConfigError(
+                f"--label {old}={new}: no entity of either file has the type {old}"
+                f"{near(old, types)}"
+            )
 
 
 def _renamed(sentences: list[Entities], names: dict[str, str]) -> list[Entities]:

@@ -175,15 +175,21 @@ def _lines(file: Path, notice: Notice, mark: str | None) -> Lines:
                 notice("byte order mark", f"{file.name}:{number}")
         text = text.replace("\ufeff", "")
     if mark is not None:
-        before, _, after = (mark if "{}" in mark else f"{mark}:{{}}").partition("{}")
-        shape = rf"^{re.escape(before)}[^\S\n]*(\S+){re.escape(after)}.*$"
-        text, found = re.subn(shape, rf"{MARK}\1", text, flags=re.MULTILINE)
+        text, found = id_line(mark).subn(rf"{MARK}\1", text)
         if not found:
             raise DataError(f"{file}: no line is as `id: {mark}` says; look at the file's id lines")
     marks = text.count(f"\n{MARK}") + text.startswith(MARK)
     if text.lower().count("imgid") != marks:
         text = ANY_MARK.sub(MARK, text)
     return Lines(text)
+
+
+def id_line(mark: str) -> re.Pattern[str]:
+    """What a line with an id looks like, the id its first group; see :func:`read_blocks`."""
+    before, _, after = (mark if "{}" in mark else f"{mark}:{{}}").partition("{}")
+    return re.compile(
+        rf"^{re.escape(before)}[^\S\n]*(\S+){re.escape(after)}.*$", flags=re.MULTILINE
+    )
 
 
 def columns_of(line: str) -> list[str]:

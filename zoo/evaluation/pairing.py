@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from zoo.data.blocks import read_blocks
 from zoo.data.files import Ids, read_lines
 from zoo.data.jsonl import read_record, read_sample
 from zoo.data.pictures import PictureFolder
+from zoo.data.records import own_form
 from zoo.errors import DataError, invisible
 from zoo.evaluation.predictions import read_predictions
 from zoo.tags import Reading, read_tags, scheme_of
@@ -26,7 +27,7 @@ Entities = Sequence[Entity]
 class Sentence:
     """What a file says of a sentence: ``where`` it stands (file:line), its ``id`` where it has one,
     its ``words`` where they are there, and its ``gold`` entities where the file holds gold and
-    predicted ones."""
+    predicted ones. ``written``: the id as the file has it, where it repeats."""
 
     where: str
     id: str | None
@@ -34,6 +35,7 @@ class Sentence:
     entities: Entities
     language: str | None = None
     gold: Entities | None = None
+    written: str | None = None
 
 
 def paired(
@@ -42,9 +44,9 @@ def paired(
     """Gold and predicted entities of each sentence, in gold's order, and the languages, if any.
 
     Each file may be one of tags (as reader ``bio`` takes it), of samples (as reader ``jsonl``
-    does), or of stored predictions, of which GOLD gives its gold and PRED what it predicted; so
-    such a file may be scored against itself. Sentences are paired by id where all have one, else
-    by order.
+    does, or ``zoo predict --json`` writes), or of stored predictions, of which GOLD gives its gold
+    and PRED what it predicted; so such a file may be scored against itself. Sentences are paired
+    by id where all have one, else by order.
 
     Args:
         tags: how tag files are read into entities.
@@ -60,7 +62,8 @@ def paired(
             f"{gold}: it holds predictions, and {pred} does not: are the two swapped? "
             "The gold file comes first"
         )
-    if all(sentence.id is not None for sentence in chain(wanted, found)):
+    named = all(sentence.id is not None for sentence in chain(wanted, found))
+    if named:
         found = _by_id(wanted, found, gold, pred)
     elif len(wanted) != len(found):
         raise DataError(
@@ -69,9 +72,11 @@ def paired(
         )
     else:
         for one, two in zip(wanted, found, strict=True):
-            _check_words(one, two)
+            _check_words(one, two, "without ids sentences are paired by order")
     for one, two in zip(wanted, found, strict=True):
         _check_lengths(one, two)
+        if named:
+            _check_words(one, two, "the two have the same id")
         if one.gold is not None and two.gold is not None and set(one.gold) != set(two.gold):
             raise DataError(
                 f"{two.where}: its gold entities are not those of {one.where}; the two were made "
@@ -119,19 +124,30 @@ def _of_tags(file: Path, reading: Reading) -> Iterator[Sentence]:
     for block in blocks:
         id = None if block.id is None else ids.unique(block.id, "")
         entities = read_tags(block.tags, reading, scheme)
-        yield Sentence(f"{file}:{block.line}", id, block.words, entities)
+        yield Sentence(f"{file}:{block.line}", id, block.words, entities, written=block.id)
 
 
 def _of_samples(file: Path, lines: Sequence[str]) -> Iterator[Sentence]:
-    ids, pictures = Ids(), PictureFolder(file.parent / "images")
+    ids, none = Ids(), PictureFolder(file / "none")
     for number, line in enumerate(lines, 1):
         where = f"{file}:{number}"
         if invisible(line):
             continue
-        record = read_record(line, where)
-        sample = read_sample(record, where, pictures, where)
-        id = ids.unique(sample.id, "") if "id" in record else None
-        yield Sentence(where, id, sample.words, sample.entities, sample.language)
+        record = own_form(read_record(line, where), where)
+        record.pop("image", None)  # no number depends on it
+        spans = record.get("entities")
+        if "words" in record and isinstance(spans, list) and all(map(_of_words, spans)):
+            record.pop("text", None)
+        sample = read_sample(record, where, none, where)
+        written = sample.id if "id" in record else None
+        id = None if written is None else ids.unique(written, "")
+        yield Sentence(where, id, sample.words, sample.entities, sample.language, written=written)
+
+
+def _of_words(span: Mapping[str, Any]) -> bool:
+    """Whether a span beside a text and words is one of words: from tags, or with its words, as
+    `zoo predict` writes it."""
+    return span.get("text", "") is not None
 
 
 def _of_predictions(file: Path, role: Role) -> Iterator[Sentence]:
@@ -145,6 +161,8 @@ def _by_id(
 ) -> list[Sentence]:
     """The predicted sentences in the order of the gold ones."""
     left, right = _named(wanted), _named(found)
+    if left.keys() != right.keys() and _in_order(wanted, found):
+        return list(found)
     if not left.keys() & right.keys():
         # A dataset of several languages puts `<language>/` before the ids of its files.
         left, right = _named(wanted, bare=True), _named(found, bare=True)
@@ -159,6 +177,21 @@ def _by_id(
     return [right[id] for id in left]
 
 
+def _in_order(wanted: Sequence[Sentence], found: Sequence[Sentence]) -> bool:
+    """Whether two files hold the same ids in the same order, but for the numbers that a dataset
+    gives those which occur in an earlier split, too."""
+    return len(wanted) == len(found) and all(
+        _numbered(one, two) or _numbered(two, one) for one, two in zip(wanted, found, strict=True)
+    )
+
+
+def _numbered(one: Sentence, two: Sentence) -> bool:
+    """Whether the second has the id that is written in the first, or that and a number."""
+    id = str(two.id).removeprefix(f"{two.language}/")
+    before, _, number = id.rpartition("-")
+    return one.written == id or (one.written == before and number.isdecimal() and int(number) > 1)
+
+
 def _named(sentences: Sequence[Sentence], bare: bool = False) -> dict[str, Sentence]:
     """Sentences by id; ``bare`` leaves out the language before it, unless that makes two equal."""
     whole = {str(sentence.id): sentence for sentence in sentences}
@@ -168,14 +201,19 @@ def _named(sentences: Sequence[Sentence], bare: bool = False) -> dict[str, Sente
     return short if len(short) == len(whole) else whole
 
 
-def _check_words(gold: Sentence, pred: Sentence) -> None:
-    """Raises DataError where sentences that are paired by order are not the same."""
+def _check_words(gold: Sentence, pred: Sentence, why: str) -> None:
+    """Raises DataError where sentences that are paired are not the same; ``why`` they are."""
     for here, there in zip(gold.words or (), pred.words or (), strict=False):
-        if here != there and here.casefold() != there.casefold():
+        if here != there and _bare(here) != _bare(there):
             raise DataError(
-                f"{pred.where}: the word `{there}`, but `{here}` in {gold.where}; without ids "
-                "sentences are paired by order, so give both files the same ones"
+                f"{pred.where}: the word `{there}`, but `{here}` in {gold.where}; {why}, so give "
+                "both files the same ones"
             )
+
+
+def _bare(word: str) -> str:
+    """A word without what formats of files change: white space and case."""
+    return "".join(word.split()).casefold()
 
 
 def _check_lengths(gold: Sentence, pred: Sentence) -> None:

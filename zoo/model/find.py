@@ -41,6 +41,12 @@ def find_run(name: str, results: Path) -> Chosen | None:
     system, at, dataset = name.rpartition("@")
     if not at:
         return _by_id(name, results)
+    if "/" in system:
+        raise ConfigError(
+            f"{name}: no folder, and no system is called so; a model on the hub is named "
+            f"OWNER/NAME, and its revision given in Python: zoo.load({system!r}, "
+            f"revision={dataset!r})"
+        )
     runs = _stored(results, lambda each: (each.system, each.dataset) == (system, dataset))
     for what, asked, known in (
         ("system", system, {record.system for _, record in runs}),
@@ -74,10 +80,15 @@ def find_run(name: str, results: Path) -> Chosen | None:
 
 
 def _by_id(name: str, results: Path) -> Chosen | None:
-    if len(name) < LEAST_ID or "/" in name or not results.is_dir():
+    if "/" in name or not results.is_dir():
         return None
     stored = _stored(results, lambda each: each.id.startswith(name))
     found = [each for each in stored if each[1].id.startswith(name)]
+    if found and len(name) < LEAST_ID:
+        raise ConfigError(
+            f"{name}: of a run's id give {LEAST_ID} characters or more, as in "
+            f"{found[0][1].id[:LEAST_ID]}"
+        )
     if len(found) > 1:
         ids = ", ".join(record.id for _, record in found)
         raise ConfigError(f"{name}: several runs' ids begin so: {ids}; give more of it")

@@ -1,26 +1,28 @@
-"""What there is to predict: lines of text, JSONL, columns; one sentence at a time."""
+"""What there is to predict: lines of text, JSONL, columns, CSV; one sentence at a time."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
-from zoo.data.blocks import DOCSTART, NOTHING, columns_of, is_comment, marked_id
+from zoo.data.blocks import DOCSTART, NOTHING, marked_id
 from zoo.data.captions import Captions
-from zoo.data.files import encodable, parse_json
+from zoo.data.files import encodable
 from zoo.data.pictures import PictureFolder
 from zoo.data.text import split_words
-from zoo.errors import DataError, invisible
+from zoo.errors import ConfigError, DataError
 from zoo.files import is_file
-from zoo.importers.record import image_names, named_image
+from zoo.importers.record import IMAGES, image_names, named_image
+from zoo.model.columns import Sentence, sentences
+from zoo.model.records import KEYS, cells, objects
 from zoo.types import Picture, Sample
 
-Format = Literal["text", "jsonl", "conll"]
-FORMATS: tuple[Format, ...] = ("text", "jsonl", "conll")
+Format = Literal["text", "jsonl", "conll", "csv"]
 STDIN = "-"
 _SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl",
@@ -30,12 +32,12 @@ _SUFFIXES: dict[str, Format] = {
     ".bio": "conll",
     ".iob": "conll",
     ".iob2": "conll",
-    ".tsv": "conll",
+    ".csv": "csv",
 }
 
 
 _OTHERS = (
-    ".csv", ".xls", ".xlsx", ".parquet", ".xml", ".html", ".htm", ".pdf", ".doc", ".docx", ".rtf",
+    ".xls", ".xlsx", ".parquet", ".xml", ".html", ".htm", ".pdf", ".doc", ".docx", ".rtf",
     ".yaml", ".yml", ".spacy", ".ann", ".py", ".ipynb",
 )  # fmt: skip
 
@@ -51,9 +53,9 @@ class Post:
 
 @dataclass(slots=True)
 class Tally:
-    """What was noticed while reading: how many posts there were, what they had beside words, and
-    how many pictures are named and absent, with the name of the first, and how many posts have
-    several."""
+    """What was noticed while reading: how many posts there were, what they had beside words; how
+    many name pictures that are absent, and the first of those names; how many have several
+    pictures; and how many are not in the file of captions, and the first of these."""
 
     posts: int = 0
     had: set[str] = field(default_factory=set)
@@ -61,18 +63,26 @@ class Tally:
     first: str = ""
     several: int = 0
     captions: Captions | None = None
+    uncaptioned: int = 0
+    first_uncaptioned: str = ""
 
-    def add(self, post: Post, named: str | None) -> Post:
+    def add(self, post: Post, id: str | None, absent: Sequence[str] = ()) -> Post:
+        """The post with its caption; ``id`` is the one that it was given, if any."""
         sample = post.sample
         if self.captions is not None and sample.caption is None:
-            sample = replace(sample, caption=self.captions.find(sample.id) or None)
+            caption = None if id is None else self.captions.find(id)
+            sample = replace(sample, caption=caption or None)
             post = replace(post, sample=sample)
+            if caption is None and sample.words:
+                self.uncaptioned += 1
+                self.first_uncaptioned = self.first_uncaptioned or sample.id
         self.posts += 1
         self.had |= {name for name in ("picture", "caption") if sample.get(name) is not None}
         self.had |= sample.extra.keys()
-        if named and post.sample.picture is None:
+        self.several += bool(sample.more_pictures)
+        if absent:
             self.absent += 1
-            self.first = self.first or named
+            self.first = self.first or absent[0]
         return post
 
 
@@ -98,26 +108,42 @@ def picture_of(path: str | Path) -> Picture:
     return Picture(path.name, path)
 
 
-def guess(path: str, line: str) -> Format:
-    """The format of a file by its suffix, else by its first line that is not blank.
+def guess(path: str, line: str) -> tuple[Format, bool]:
+    """The format of a file by its suffix, else by its first line that is not blank; and whether
+    nothing but tabs tells it.
 
     Raises:
-        DataError: its suffix is that of another format, which would be read as text.
+        DataError: its suffix or its first line is that of another format, which would be read as
+            text.
     """
     suffix = Path(path).suffix.lower()
+    line = line.removeprefix("\ufeff")
     known = _SUFFIXES.get(suffix)
     if known is not None:
-        return known
-    if suffix in _OTHERS or line.lstrip("\ufeff ").startswith(("[{", '["')):
+        return known, False
+    if suffix in _OTHERS:
         raise DataError(
-            f"{path}: neither text, nor JSONL (an object a line), nor columns; write it as one of "
-            "these, or say what it is by --format"
+            f"{path}: neither text, nor JSONL (an object a line), nor columns, nor CSV; write it "
+            "as one of these, or say what it is by --format"
         )
     if line.lstrip().startswith("{"):
-        return "jsonl"
+        return "jsonl", False
+    if suffix == ".json" or _ARRAY.match(line):
+        raise DataError(
+            f"{path}: JSON that is no object a line; write one object in each line, or say what "
+            "it is by --format"
+        )
     if marked_id(line) or line.startswith(DOCSTART):
-        return "conll"
-    return "conll" if line.count("\t") in (1, 2, 3) and len(line.split()) < 5 else "text"
+        return "conll", False
+    if suffix == ".tsv":
+        names = [cell.strip().lower() for cell in line.split("\t")]
+        return ("csv", False) if "text" in names and "o" not in names else ("conll", True)
+    tabs = line.count("\t") in (1, 2, 3) and len(line.split()) < 5
+    return ("conll", True) if tabs else ("text", False)
+
+
+_ARRAY = re.compile(r'\s*\[\s*(?:$|[{"])')
+"""How an array of JSON begins, and text hardly ever."""
 
 
 class _Pictures(PictureFolder):
@@ -148,12 +174,18 @@ class Source:
             of JSONL names by a path, as seen from the file.
         format: None: as :func:`guess` finds.
         captions: a file of captions by the posts' ids (see :class:`zoo.data.captions.Captions`).
+        columns: which field of JSONL, or column of CSV, holds what of ``KEYS``; of columns the
+            number of the ``word`` (the first is 0, the last -1).
+        mark: of columns, what a line with an id looks like (see :func:`zoo.data.blocks.id_line`);
+            None: ``IMGID:``.
     """
 
     path: str
     images: Path | None = None
     format: Format | None = None
     captions: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    mark: str | None = None
     tally: Tally = field(default_factory=Tally)
 
     def __iter__(self) -> Iterator[Post]:
@@ -188,19 +220,47 @@ class Source:
             if line.strip():
                 break
         first = waiting[-1][1] if waiting else ""
-        kind = self.format or guess(self.path, first)
+        kind, unsure = self._kind(first)
+        lines = chain(waiting, lines)
+        if kind == "text":
+            yield from _text(lines, name, folder, self.tally)
+            return
+        if kind == "conll":
+            word = int(self.columns["word"]) if self.columns else None
+            found = sentences(lines, name, word, self.mark, unsure)
+            yield from _conll(found, name, folder, self.tally)
+            return
+        if kind == "jsonl":
+            records = objects(lines, name, self.columns)
+        else:
+            records = cells(lines, name, first, self.columns)
         beside = Path() if self.path == STDIN else Path(self.path).parent
-        jsonl = partial(_jsonl, beside=beside)
-        readers: dict[Format, Callable[..., Iterator[Post]]]
-        readers = {"text": _text, "jsonl": jsonl, "conll": _conll}
-        yield from readers[kind](_chained(waiting, lines), name, folder, self.tally)
+        yield from _records(records, name, folder, self.tally, beside)
 
-
-def _chained(
-    first: Iterable[tuple[int, str]], rest: Iterator[tuple[int, str]]
-) -> Iterator[tuple[int, str]]:
-    yield from first
-    yield from rest
+    def _kind(self, first: str) -> tuple[Format, bool]:
+        """The format, and whether it is but a guess. Raises ConfigError where the settings are of
+        another format."""
+        kind, unsure = self.format, False
+        if kind is None and "word" not in self.columns and self.mark is None:
+            kind, unsure = guess(self.path, first)
+            if unsure and self.columns:
+                kind, unsure = "csv", False
+        kind = kind or "conll"
+        keys: Mapping[str, Sequence[str]] = {
+            "text": (), "conll": ("word",), "jsonl": KEYS, "csv": [k for k in KEYS if k != "words"]
+        }  # fmt: skip
+        for key, value in self.columns.items():
+            if key not in keys[kind]:
+                there = ", ".join(keys[kind]) or "nothing"
+                raise ConfigError(f"--columns {key}={value}: of the format {kind} it names {there}")
+        if "word" in self.columns and not re.fullmatch(r"-?\d{1,4}", self.columns["word"]):
+            raise ConfigError(
+                f"--columns word={self.columns['word']}: of columns give the number: the first is "
+                "0, the last -1"
+            )
+        if self.mark is not None and kind != "conll":
+            raise ConfigError(f"--id {self.mark}: is for columns; of {kind} give --columns id=NAME")
+        return kind, unsure
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
@@ -224,32 +284,37 @@ def _text(
 ) -> Iterator[Post]:
     """A post a line; its picture is named by the number of the line."""
     for number, line in lines:
-        post = of_text(line, str(number))
-        if folder is not None:
-            picture = folder.find(str(number), f"{name}:{number}")
-            post = replace(post, sample=replace(post.sample, picture=picture))
-        yield tally.add(post, None)
+        pictures = _by_id(str(number), folder, f"{name}:{number}")
+        yield tally.add(of_text(line, str(number), **_shown(pictures)), str(number))
 
 
-def _jsonl(
-    lines: Iterable[tuple[int, str]],
+def _shown(pictures: Sequence[Picture]) -> dict[str, object]:
+    """Pictures as fields of a sample."""
+    return {"picture": next(iter(pictures), None), "more_pictures": tuple(pictures[1:])}
+
+
+def _by_id(id: str | None, folder: PictureFolder | None, where: str) -> list[Picture]:
+    """The pictures that bear an id."""
+    if folder is None or not id or not folder.has(id):
+        return []
+    first = folder.find(id, where)
+    return [] if first is None else [first, *folder.more(id, where)]
+
+
+def _records(
+    records: Iterable[tuple[int, dict[str, Any]]],
     name: str,
     folder: PictureFolder | None,
     tally: Tally,
     beside: Path,
 ) -> Iterator[Post]:
-    """A JSON object a line, with ``text``, ``words`` or ``tokens``, as reader ``jsonl`` takes them.
+    """Posts of objects with ``text``, ``words`` or ``tokens``, as reader ``jsonl`` takes them.
 
-    Entities, where there are any, are passed over.
+    Entities, where there are any, are passed over. A post that names no picture has those that bear
+    its id.
     """
-    for number, line in lines:
-        if invisible(line):
-            continue
+    for number, record in records:
         where = f"{name}:{number}"
-        record = parse_json(line, where, "write one object a line")
-        if not isinstance(record, dict):
-            raise DataError(f'{where}: not an object; write {{"text": "…"}}')
-        record = {key: value for key, value in record.items() if value is not None}
         if "text" not in record and "tokens" in record:  # as Hugging Face datasets call them
             record.setdefault("words", record["tokens"])
         known = {"id", "text", "words", "image", "caption", "language", "entities"}
@@ -257,30 +322,38 @@ def _jsonl(
         extra = {k: v for k, v in record.items() if k not in known and isinstance(v, str)}
         if not all(isinstance(value, str) for value in fields.values()):
             raise DataError(f"{where}: `caption` and `language` must be text")
-        id = record.get("id", str(number))
+        id = record.get("id", number)
         if isinstance(id, bool) or not isinstance(id, str | int):
             raise DataError(f"{where}: `id` must be text or a whole number")
-        given = record.get("image")
+        own = str(id) if "id" in record else None
+        given = next((record[key] for key in IMAGES if record.get(key) not in (None, "", [])), None)
         images = given if isinstance(given, list) else [given]
         named = [each for image in images if (each := named_image(image)) is not None]
-        found = (_picture(each, folder, beside, where) for each in named)
-        pictures = [each for each in found if each is not None]
-        tally.several += len(named) > 1
-        fields |= {"picture": next(iter(pictures), None), "extra": extra}
-        fields |= {"more_pictures": tuple(pictures[1:])}
-        if ("words" in record) == ("text" in record):
-            raise DataError(f"{where}: give the sentence as either `words` or `text`")
-        words = record.get("words")
-        if "text" in record:
-            if not isinstance(record["text"], str):
-                raise DataError(f"{where}: `text` must be text; give a list of words as `words`")
+        found = [(each, _picture(each, folder, beside, where)) for each in named]
+        pictures = [picture for _, picture in found if picture is not None]
+        pictures = pictures if named else _by_id(own, folder, where)
+        fields |= {**_shown(pictures), "extra": extra}
+        words = _words(record, where)
+        if words is None:
             post = of_text(record["text"], str(id), **fields)
-        elif isinstance(words, list) and all(isinstance(w, str) and w for w in words):
-            words = tuple(word.replace("\ufeff", "") or NOTHING for word in words)
-            post = Post(replace(Sample(str(id), words), **fields))
         else:
-            raise DataError(f"{where}: `words` must be a list of words, none of them empty")
-        yield tally.add(post, named[0] if named else None)
+            post = Post(replace(Sample(str(id), words), **fields))
+        yield tally.add(post, own, [each for each, picture in found if picture is None])
+
+
+def _words(record: Mapping[str, Any], where: str) -> tuple[str, ...] | None:
+    """The words of a post; None where it is running text, of which words may be there, too, as
+    predictions have them. Raises DataError."""
+    text, words = record.get("text"), record.get("words")
+    if "text" in record and not isinstance(text, str):
+        raise DataError(f"{where}: `text` must be text; give a list of words as `words`")
+    if isinstance(text, str) and (words is None or words == [w for w, *_ in split_words(text)]):
+        return None
+    if text is not None or words is None:
+        raise DataError(f"{where}: give the sentence as either `words` or `text`")
+    if not isinstance(words, list) or not all(isinstance(w, str) and w for w in words):
+        raise DataError(f"{where}: `words` must be a list of words, none of them empty")
+    return tuple(word.replace("\ufeff", "") or NOTHING for word in words)
 
 
 def _picture(name: str, folder: PictureFolder | None, beside: Path, where: str) -> Picture | None:
@@ -292,52 +365,13 @@ def _picture(name: str, folder: PictureFolder | None, beside: Path, where: str) 
 
 
 def _conll(
-    lines: Iterable[tuple[int, str]], name: str, folder: PictureFolder | None, tally: Tally
+    found: Iterable[Sentence], name: str, folder: PictureFolder | None, tally: Tally
 ) -> Iterator[Post]:
-    """A word a line, in the first column (the second where the first counts words); a blank line
-    ends a sentence. ``IMGID:`` names its picture. Tags, where there are any, are passed over."""
-    rows: list[str] = []
-    id: str | None = None
-    count, counts = 0, True
-
-    def post(number: int) -> Iterator[Post]:
-        nonlocal rows, count, counts
-        counts = _counted(rows, counts)
-        words = [_word(row, counts) for row in rows if not is_comment(row, counts)]
-        rows = []
-        if words:
-            count += 1
-            where = f"{name}:{number}"
-            picture = folder.find(id, where) if folder and id else None
-            more = folder.more(id, where) if folder and id else ()
-            made = Post(Sample(id or str(count), tuple(words), picture=picture, more_pictures=more))
-            yield tally.add(made, id if folder else None)
-
-    number = 0
-    for number, line in lines:
-        line = line.replace("\ufeff", "")
-        blank = invisible(line.replace("\u00a0", "x")) or line.startswith(DOCSTART)
-        named = marked_id(line)
-        if named or blank:
-            had = bool(rows)
-            yield from post(number)
-            if named or had:
-                id = named
-        else:
-            rows.append(line)
-    yield from post(number)
-
-
-def _counted(rows: Sequence[str], before: bool) -> bool:
-    """Whether the first column counts the words of a sentence; ``before``: what the sentences
-    before it show, for one too short to tell."""
-    columns = [columns_of(row) for row in rows if not is_comment(row, counted=True)]
-    if not columns or any(len(each) < 3 for each in columns):
-        return False
-    first = [each[0] for each in columns]
-    rises = any(first == [str(start + i) for i in range(len(first))] for start in (0, 1))
-    return rises and (before or len(first) > 1)
-
-
-def _word(row: str, counted: bool) -> str:
-    return (columns_of(row) or [""])[int(counted)].strip(" ") or NOTHING
+    """Posts of sentences in columns; ``IMGID:`` names the picture. Tags, where there are any, are
+    passed over."""
+    for number, (line, id, words) in enumerate(found, 1):
+        pictures: list[Picture] = []
+        if folder is not None and id and (first := folder.find(id, where := f"{name}:{line}")):
+            pictures = [first, *folder.more(id, where)]
+        sample = replace(Sample(id or str(number), words), **_shown(pictures))  # type: ignore[arg-type]
+        yield tally.add(Post(sample), id, [id] if folder and id and not pictures else [])

@@ -108,9 +108,16 @@ class Model:
             sentences: texts, lists of words, or samples, as :func:`zoo.read` gives them.
             picture_folder: where the picture of a text or list of words is looked for, by its
                 number: ``1.jpg`` for the first.
+
+        Raises:
+            ConfigError: one sentence is given in place of several, or there is no such folder.
         """
         from zoo.data.pictures import PictureFolder
 
+        if isinstance(sentences, str | Sample):
+            raise ConfigError("predict_all takes a list of sentences; give one to predict, or [it]")
+        if picture_folder is not None and not Path(picture_folder).is_dir():
+            raise ConfigError(f"picture_folder {picture_folder}: no such folder")
         folder = PictureFolder(Path(picture_folder)) if picture_folder is not None else None
 
         def posts() -> Iterator[Post]:
@@ -119,7 +126,8 @@ class Model:
                     yield Post(each)
                 else:
                     found = folder.find(str(number), "picture_folder") if folder else None
-                    yield make_post(each, str(number), picture=found)
+                    more = folder.more(str(number), "picture_folder") if folder else ()
+                    yield make_post(each, str(number), picture=found, more_pictures=more)
 
         return self.predict_posts(posts())
 

@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from zoo.errors import shown
+from zoo.data.blocks import DOCSTART, columns_of, is_comment, marked_id
+from zoo.errors import DataError, shown
 from zoo.model.results import Prediction
 from zoo.tags import write_tags
 from zoo.types import Entity
@@ -41,12 +42,22 @@ def as_json(found: Prediction) -> str:
 
 def as_conll(found: Prediction) -> str:
     """A word and its BIO tag a line, behind the ``IMGID:`` of the sentence; nothing of a sentence
-    without words, which the format can't hold."""
+    without words, which the format can't hold.
+
+    Raises:
+        DataError: a row would be read as another line: an id, a comment, a document's end.
+    """
     if not found.words:
         return ""
     entities = [Entity(each.start, each.end, each.type) for each in found.entities]
     tags = write_tags(entities, len(found.words), "BIO")
-    rows = (f"{_cell(word)}\t{tag}\n" for word, tag in zip(found.words, tags, strict=True))
+    rows = [f"{_cell(word)}\t{tag}\n" for word, tag in zip(found.words, tags, strict=True)]
+    for row in rows:
+        if marked_id(row) or is_comment(row, False) or columns_of(row)[:1] == [DOCSTART]:
+            raise DataError(
+                f"post {found.id}: columns can't hold the word `{row.partition(chr(9))[0]}`, which "
+                "means something else there; give --json"
+            )
     return f"IMGID:{_cell(found.id)}\n{''.join(rows)}\n"
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from zoo.data.blocks import (
-    BARE,
     DOCSTART,
     MARK,
     NOTHING,
@@ -15,6 +14,7 @@ from zoo.data.blocks import (
     is_comment,
     marked_id,
 )
+from zoo.data.notation import BARE
 from zoo.errors import DataError, invisible
 from zoo.tags import split_tag
 

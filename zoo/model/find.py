@@ -8,12 +8,9 @@ from typing import NamedTuple
 
 from zoo.errors import ConfigError, near
 from zoo.model.description import DESCRIPTION
-from zoo.results.listing import Entry, entries
+from zoo.results.listing import LEAST_ID, Entry, entries
 from zoo.results.record import RunRecord, read_run
 from zoo.results.store import Store
-
-LEAST_ID = 6
-"""Characters of a run's id that name it."""
 
 
 class Chosen(NamedTuple):

@@ -13,7 +13,7 @@ from zoo.data.blocks import read_blocks
 from zoo.data.files import Ids, read_lines
 from zoo.data.jsonl import read_record, read_sample
 from zoo.data.pictures import PictureFolder
-from zoo.data.records import own_form
+from zoo.data.records import own_form, refused
 from zoo.errors import DataError, invisible
 from zoo.evaluation.predictions import read_predictions
 from zoo.tags import Reading, read_tags, scheme_of
@@ -133,7 +133,10 @@ def _of_samples(file: Path, lines: Sequence[str]) -> Iterator[Sentence]:
         where = f"{file}:{number}"
         if invisible(line):
             continue
-        record = own_form(read_record(line, where), where)
+        read = read_record(line, where)
+        if refused(read):
+            continue
+        record = own_form(read, where)
         record.pop("image", None)  # no number depends on it
         spans = record.get("entities")
         if "words" in record and isinstance(spans, list) and all(map(_of_words, spans)):

@@ -20,7 +20,6 @@ from typing import TypeVar
 
 from zoo.errors import ConfigError, near
 from zoo.files import is_file
-from zoo.identity import remember
 
 KINDS = (
     "reader",
@@ -209,6 +208,8 @@ def load_plugin_file(path: Path, asked: str | None = None) -> None:
     path = path.resolve()
     # the path tells apart files of one name; an id leaves it out (see zoo.identity)
     name = f"zoo_plugin_{path.stem}__{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    from zoo.identity import remember  # which lists of parts need not wait for
+
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or not isinstance(spec.loader, SourceFileLoader):
         raise ConfigError(f"{asked}: not a Python file")

@@ -85,9 +85,3 @@ def test_what_is_no_group_or_span_is_refused(tmp_path: Path, more: str) -> None:
     path.write_text('{"id": "a", "gold": [], "predicted": [], ' + more + "}\n")
     with pytest.raises(DataError, match=r"p\.jsonl:1"):
         read_predictions(path)
-
-
-def test_blank_lines_at_the_end_are_passed_over(tmp_path: Path) -> None:
-    file = tmp_path / "p.jsonl"
-    file.write_text('{"id": "a", "gold": [], "predicted": []}\n\n \n')
-    assert len(read_predictions(file)) == 1

@@ -330,8 +330,8 @@ def _checked(columns: Sequence[str], layout: Layout, where: str, notice: Notice)
         raise DataError(f"{where}: {_alone(columns[0])}")
     if len(columns) != layout.width:
         raise DataError(
-            f"{where}: {len(columns)} columns, but {layout.width} in line {layout.line}; "
-            f"give every row of the file the same columns"
+            f"{where}: {len(columns)} columns, but {layout.width} in line {layout.line}; give "
+            "every row of the file the same columns"
         )
     word, tag = columns[layout.word], columns[layout.tag]
     for number, column in enumerate(columns):
@@ -345,9 +345,8 @@ def _checked(columns: Sequence[str], layout: Layout, where: str, notice: Notice)
     if not word:
         between = columns[layout.word + 1 : layout.tag]
         if tag != "O" or any(between):
-            raise DataError(
-                f"{where}: a tag without a word; put the word before it or remove the row"
-            )
+            told = "a tag without a word; put the word before it or remove the row"
+            raise DataError(f"{where}: {told}")
         notice("empty word", where.rpartition("/")[2])
         word = NOTHING
     return word, tag
@@ -396,7 +395,5 @@ def _check_count(count: str, block: Block, where: str) -> None:
     if not block.words:
         block.count = int(count) if count in ("0", "1") else -1
     if count != str(block.count + len(block.words)):
-        raise DataError(
-            f"{where}: the word count `{count}` is out of order; count each sentence's words from "
-            f"0 or 1, with a blank line between sentences"
-        )
+        remedy = "count each sentence's words from 0 or 1, with a blank line between sentences"
+        raise DataError(f"{where}: the word count `{count}` is out of order; {remedy}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zoo.errors import DataError, RunError, first_problem, invisible
+from zoo.errors import DataError, RunError, first_problem
 from zoo.evaluation.scores import Scores, score
 from zoo.files import read_text, write_atomic
 from zoo.types import Entity, Prediction, Sample, ScoredEntity
@@ -110,7 +110,7 @@ def read_predictions(path: Path) -> list[Prediction]:
     seen: dict[str, int] = {}
     # Not splitlines(): an id may hold a character that Python, but not JSON, takes for a line end.
     lines = read_text(path).split("\n")
-    while lines and invisible(lines[-1]):
+    if not lines[-1]:
         lines.pop()
     for number, text in enumerate(lines, start=1):
         try:

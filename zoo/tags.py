@@ -39,6 +39,15 @@ def split_tag(tag: str) -> tuple[str, str]:
     return _PREFIXES[prefix], label
 
 
+def is_tag(text: str) -> bool:
+    """Whether a text is a tag; see :func:`split_tag`."""
+    try:
+        split_tag(text)
+    except ValueError:
+        return False
+    return True
+
+
 class _Traits(dict[str, tuple[str, bool, bool]]):
     """What reading needs to know of a tag: its type, whether it is an I or E, an E or S.
 

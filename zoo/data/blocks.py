@@ -14,7 +14,7 @@ from zoo.data.files import Lines, clean, text_of, trim
 from zoo.data.findings import Notice, ignore
 from zoo.data.notation import BARE, TWO_TAGS, marked
 from zoo.errors import DataError, invisible
-from zoo.tags import split_tag
+from zoo.tags import is_tag, split_tag
 
 MARK = "IMGID:"
 ANY_MARK = re.compile(
@@ -236,20 +236,12 @@ def _id_of(line: str, width: int) -> tuple[str, bool]:
     if len(filled) > 1:
         row = not columns[0] and len(columns) == width
         return "" if row else filled[0], True
-    if filled and not columns[0] and _is_tag(filled[0]):
+    if filled and not columns[0] and is_tag(filled[0]):
         return "", True
     columns = behind.split()
-    if len(columns) > 1 and _is_tag(columns[-1]):
+    if len(columns) > 1 and is_tag(columns[-1]):
         return columns[0] if len(columns) == width else " ".join(columns[:-1]), True
     return trim(behind), False
-
-
-def _is_tag(text: str) -> bool:
-    try:
-        split_tag(text)
-    except ValueError:
-        return False
-    return True
 
 
 def marked_id(line: str) -> str | None:
@@ -298,7 +290,7 @@ def _layout(lines: Iterable[str], file: Path, given: Columns | None = None) -> L
         return Layout(line, width, places[0], places[1], counted)
     if counted and width > 3:
         alike = [row for _, row in sample if len(row) == width and row[0].isdecimal()]
-        tagged = [i for i in range(2, width) if all(_is_tag(row[i]) for row in alike)]
+        tagged = [i for i in range(2, width) if all(is_tag(row[i]) for row in alike)]
         if len(tagged) != 1:
             raise DataError(
                 f"{where}: {width} columns, the first of them a count, and "

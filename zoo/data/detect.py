@@ -44,7 +44,7 @@ def detect(folder: Path, tell: Callable[[str], object] = lambda _: None) -> dict
             found[name] = _tried(folder, name, settings, tell)
         except DataError as error:
             failed.append((texts, error))
-            if any(file.stem in names for file in texts for names in SPLITS.values()):
+            if _are_splits(texts):
                 break
     if len(found) > 1:
         raise DataError(
@@ -52,7 +52,7 @@ def detect(folder: Path, tell: Callable[[str], object] = lambda _: None) -> dict
             "write the YAML by hand, with its `reader`"
         )
     for texts, reason in failed:
-        if not found or any(file.stem in names for file in texts for names in SPLITS.values()):
+        if not found or _are_splits(texts):
             raise reason
         tell(f"left out: {', '.join(file.name for file in texts)} ({reason.problems[0]})")
     for name, settings in found.items():
@@ -61,6 +61,11 @@ def detect(folder: Path, tell: Callable[[str], object] = lambda _: None) -> dict
         f"{folder}: no {' or '.join(SUFFIXES)} and no .jsonl; `zoo data import` turns the files of "
         "other tools into a folder that the zoo reads"
     )
+
+
+def _are_splits(files: list[Path]) -> bool:
+    """Whether a file among these is called as a split."""
+    return any(file.stem in names for file in files for names in SPLITS.values())
 
 
 def _tried(

@@ -112,6 +112,11 @@ class PictureFolder:
         found = (self.find(name, where) for name in others)
         return tuple(picture for picture in found if picture)
 
+    def all(self, id: str, where: str) -> list[Picture]:
+        """Every picture that bears the id, the first first. Raises as :meth:`find`."""
+        first = self.find(id, where)
+        return [] if first is None else [first, *self.more(id, where)]
+
     def check(self) -> None:
         """Raises DataError where the folder is there, but holds none that a sentence names."""
         if self._found or not self._folder.exists():

@@ -249,8 +249,7 @@ def _named(
     """
     sought = names or image_names(written)
     name = next((name for name in sought if folder.has(name)), sought[-1])
-    first = folder.find(name, where)
-    return [first, *folder.more(name, where)] if first else []
+    return folder.all(name, where)
 
 
 def _answering(written: Mapping[str, Mapping[str, str]]) -> list[str]:

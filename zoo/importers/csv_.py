@@ -62,8 +62,7 @@ def _table(file: Path, text: str) -> Table:
     Raises:
         DataError: rows have too many or too few cells, one line each; two columns have one name.
     """
-    head = text.partition("\n")[0]
-    comma = max(",;\t", key=head.count)
+    comma = separator(text)
     csv.field_size_limit(2**31 - 1)  # a text may be longer than the module's own limit
     try:
         table = _rows(text, comma, csv.QUOTE_MINIMAL)
@@ -86,6 +85,11 @@ def _table(file: Path, text: str) -> Table:
     if wrong:
         raise DataError(*wrong)
     return table
+
+
+def separator(text: str) -> str:
+    """What parts the cells of a table: that of which its first line has most."""
+    return max(",;\t", key=text.partition("\n")[0].count)
 
 
 def _rows(text: str, comma: str, quoting: Literal[0, 3]) -> list[tuple[int, list[str]]]:
@@ -131,8 +135,7 @@ def _as_written(file: Path, table: Table) -> list[Sequence[str]]:
     text = file.read_bytes().decode().removeprefix("\ufeff")
     if "\r" not in text:
         return cells
-    head = text.partition("\n")[0]
-    rows = [row for _, row in _rows(text, max(",;\t", key=head.count), csv.QUOTE_MINIMAL)]
+    rows = [row for _, row in _rows(text, separator(text), csv.QUOTE_MINIMAL)]
     same = [[_LINE_END.sub("\n", cell) for cell in row] for row in rows] == cells
     return [*rows] if same else cells
 

@@ -16,7 +16,7 @@ from zoo.data.blocks import (
 )
 from zoo.data.notation import BARE
 from zoo.errors import DataError, invisible
-from zoo.tags import split_tag
+from zoo.tags import is_tag
 
 HELD = 200
 """Sentences of one row that are held until one tells whether the first column counts words."""
@@ -196,12 +196,4 @@ class _Layout:
 
 def _tags(values: Sequence[str]) -> bool:
     """Whether all are tags; types without a prefix are where there is an O, too."""
-    return all(_is_tag(each) or ("O" in values and BARE.fullmatch(each)) for each in values)
-
-
-def _is_tag(text: str) -> bool:
-    try:
-        split_tag(text)
-    except ValueError:
-        return False
-    return True
+    return all(is_tag(each) or ("O" in values and BARE.fullmatch(each)) for each in values)

@@ -285,20 +285,17 @@ def _text(
     """A post a line; its picture is named by the number of the line."""
     for number, line in lines:
         pictures = _by_id(str(number), folder, f"{name}:{number}")
-        yield tally.add(of_text(line, str(number), **_shown(pictures)), str(number))
+        yield tally.add(of_text(line, str(number), **as_fields(pictures)), str(number))
 
 
-def _shown(pictures: Sequence[Picture]) -> dict[str, object]:
+def as_fields(pictures: Sequence[Picture]) -> dict[str, object]:
     """Pictures as fields of a sample."""
     return {"picture": next(iter(pictures), None), "more_pictures": tuple(pictures[1:])}
 
 
 def _by_id(id: str | None, folder: PictureFolder | None, where: str) -> list[Picture]:
     """The pictures that bear an id."""
-    if folder is None or not id or not folder.has(id):
-        return []
-    first = folder.find(id, where)
-    return [] if first is None else [first, *folder.more(id, where)]
+    return folder.all(id, where) if folder is not None and id and folder.has(id) else []
 
 
 def _records(
@@ -332,7 +329,7 @@ def _records(
         found = [(each, _picture(each, folder, beside, where)) for each in named]
         pictures = [picture for _, picture in found if picture is not None]
         pictures = pictures if named else _by_id(own, folder, where)
-        fields |= {**_shown(pictures), "extra": extra}
+        fields |= {**as_fields(pictures), "extra": extra}
         words = _words(record, where)
         if words is None:
             post = of_text(record["text"], str(id), **fields)
@@ -373,5 +370,5 @@ def _conll(
         pictures: list[Picture] = []
         if folder is not None and id and (first := folder.find(id, where := f"{name}:{line}")):
             pictures = [first, *folder.more(id, where)]
-        sample = replace(Sample(id or str(number), words), **_shown(pictures))  # type: ignore[arg-type]
+        sample = replace(Sample(id or str(number), words), **as_fields(pictures))  # type: ignore[arg-type]
         yield tally.add(Post(sample), id, [id] if folder and id and not pictures else [])

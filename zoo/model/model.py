@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.errors import ConfigError
 from zoo.model.description import Description
-from zoo.model.inputs import Post, of_text, picture_of
+from zoo.model.inputs import Post, as_fields, of_text, picture_of
 from zoo.model.load import Loaded, load_folder
 from zoo.model.predictor import Predictor
 from zoo.model.results import Prediction, predicted
@@ -125,9 +125,8 @@ class Model:
                 if isinstance(each, Sample):
                     yield Post(each)
                 else:
-                    found = folder.find(str(number), "picture_folder") if folder else None
-                    more = folder.more(str(number), "picture_folder") if folder else ()
-                    yield make_post(each, str(number), picture=found, more_pictures=more)
+                    found = folder.all(str(number), "picture_folder") if folder else []
+                    yield make_post(each, str(number), **as_fields(found))
 
         return self.predict_posts(posts())
 

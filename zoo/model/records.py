@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.data.files import parse_json
 from zoo.errors import DataError, invisible, near
+from zoo.importers.csv_ import separator
 from zoo.importers.record import IMAGES
 
 KEYS = ("text", "words", "id", "image", "caption", "language")
@@ -61,7 +62,7 @@ def cells(
     Raises:
         DataError: also where no column is called ``text``, and ``columns`` name none.
     """
-    rows = _table(lines, name, _separator(first))
+    rows = _table(lines, name, separator(first))
     number, names = next(rows, (1, []))
     names = [cell.strip() for cell in names]
     where = f"{name}:{number}"
@@ -84,11 +85,6 @@ def cells(
         record = {names[n]: cell for n, cell in enumerate(row) if n not in passed and cell.strip()}
         record |= {key: row[n].strip() for key, n in at.items() if row[n].strip()}
         yield number, record | {"text": row[at["text"]]}
-
-
-def _separator(head: str) -> str:
-    """What parts the cells of a table, by its first line."""
-    return max(",;\t", key=head.count)
 
 
 def _table(
